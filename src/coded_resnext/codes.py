@@ -1,0 +1,170 @@
+"""Coding schemes: which branches work for which class (section 3.1, appendix A, table 3).
+
+Before training every class gets a binary codeword of length N; a 1 says that the branch works for
+the class. A scheme is good when (A) all codewords have the same number of ones, so that every class
+has the same capacity, (B) any two codewords are far apart, so that paths and decodings do not mix,
+and (C) the columns hold about equally many ones, so that every branch serves equally many classes.
+
+No torch in this module: notebooks that only look at codes start in a second.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .paths import PACKAGE
+
+SCHEMES = PACKAGE / "schemes"
+
+
+class CodingScheme:
+    """The codewords of one ratio: row k belongs to class k, column n to branch n.
+
+    Args:
+        words: (K, N), zeros and ones or booleans.
+    Raises:
+        ValueError: fewer than two words, other values than 0 and 1, repeated words, unequal weights,
+            or a weight of 0.
+    """
+
+    def __init__(self, words: np.ndarray | list[list[int]]) -> None:
+        raw = np.asarray(words)
+        if raw.ndim != 2 or raw.shape[0] < 2 or raw.shape[1] < 1:
+            raise ValueError(f"a coding scheme is a table of at least 2 codewords, (K, N); got shape {raw.shape}")
+        if not np.isin(raw, (0, 1)).all():
+            raise ValueError(f"a codeword holds zeros and ones; got {np.unique(raw)[:5].tolist()}")
+        self.words = raw.astype(bool)
+        self.words.setflags(write=False)
+        weights = self.words.sum(axis=1)
+        if len(set(weights.tolist())) > 1:
+            odd = int(np.flatnonzero(weights != weights[0])[0])
+            raise ValueError(
+                f"codewords must have equal weights (every class the same capacity): "
+                f"word 0 has {weights[0]} ones, word {odd} has {weights[odd]}"
+            )
+        if weights[0] == 0:
+            raise ValueError("a codeword needs at least one 1: a class without branches has no path")
+        first_seen: dict[bytes, int] = {}
+        for k, word in enumerate(self.words):
+            earlier = first_seen.setdefault(word.tobytes(), k)
+            if earlier != k:
+                raise ValueError(f"classes {earlier} and {k} have the same codeword {_digits(word)}: make them differ")
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.words.shape[0]
+
+    @property
+    def num_branches(self) -> int:
+        """N, the cardinality."""
+        return self.words.shape[1]
+
+    @cached_property
+    def num_active(self) -> int:
+        """N_act, the ones of every codeword."""
+        return int(self.words[0].sum())
+
+    @property
+    def ratio(self) -> float:
+        """r = N_act / N, the share of the branches that work for one class."""
+        return self.num_active / self.num_branches
+
+    @cached_property
+    def _pair_distances(self) -> np.ndarray:
+        ones = self.words.astype(np.int32)
+        distances = 2 * (self.num_active - ones @ ones.T)  # equal weights: d = 2 (w − overlap)
+        return distances[np.triu_indices(self.num_classes, k=1)]
+
+    @property
+    def min_distance(self) -> int:
+        """The smallest Hamming distance of two codewords."""
+        return int(self._pair_distances.min())
+
+    def distance_distribution(self) -> dict[int, int]:
+        """Number of pairs of codewords at each Hamming distance that occurs, ascending."""
+        values, counts = np.unique(self._pair_distances, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+    @property
+    def column_sums(self) -> np.ndarray:
+        """(N,) number of classes that each branch works for."""
+        return self.words.sum(axis=0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CodingScheme) and np.array_equal(self.words, other.words)
+
+    def __hash__(self) -> int:
+        return hash((self.words.shape, self.words.tobytes()))
+
+    def __repr__(self) -> str:
+        return (
+            f"CodingScheme(K={self.num_classes}, N={self.num_branches}, N_act={self.num_active}, "
+            f"min_distance={self.min_distance})"
+        )
+
+    def to_text(self, **header: object) -> str:
+        """One codeword a line, `# key: value` lines on top."""
+        lines = [f"# {key}: {value}" for key, value in header.items()]
+        return "\n".join(lines + [_digits(word) for word in self.words]) + "\n"
+
+    def save(self, path: str | os.PathLike[str], **header: object) -> None:
+        """Write the scheme as text; `header` becomes the lines on top."""
+        Path(path).write_text(self.to_text(**header), encoding="utf-8")
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "text") -> CodingScheme:
+        """Read what `to_text` wrote.
+
+        Raises:
+            ValueError: naming `source` and the line, for ragged lines and characters other than 0 and 1.
+        """
+        rows: list[list[int]] = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            line = line.strip()
+            if not line or line.startswith("#"):
+                continue
+            if strange := sorted(set(line) - {"0", "1"}):
+                raise ValueError(f"{source}, line {number}: a codeword holds 0 and 1, got {strange[0]!r}")
+            if rows and len(line) != len(rows[0]):
+                raise ValueError(f"{source}, line {number}: {len(line)} digits, the lines above have {len(rows[0])}")
+            rows.append([int(digit) for digit in line])
+        try:
+            return cls(np.array(rows, dtype=int).reshape(len(rows), -1))
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CodingScheme:
+        """Read a scheme file."""
+        return cls.from_text(Path(path).read_text(encoding="utf-8"), source=Path(path).name)
+
+
+def _digits(word: np.ndarray) -> str:
+    return "".join("1" if bit else "0" for bit in word)
+
+
+def scheme_path(num_classes: int, num_branches: int, num_active: int) -> Path:
+    """Where the package ships, or would ship, the scheme of these sizes."""
+    return SCHEMES / f"{num_classes}x{num_branches}-{num_active}.txt"
+
+
+def load_scheme(num_classes: int, num_branches: int, num_active: int) -> CodingScheme:
+    """A scheme that ships with the package.
+
+    Raises:
+        FileNotFoundError: listing the sizes that are there.
+    """
+    path = scheme_path(num_classes, num_branches, num_active)
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in SCHEMES.glob("*.txt")))
+        raise FileNotFoundError(
+            f"no shipped scheme for {num_classes} classes, {num_branches} branches, {num_active} active; "
+            f"there are {there} (classes x branches - active). "
+            f"Make one: design_scheme({num_classes}, {num_branches}, {num_active})"
+        )
+    return CodingScheme.load(path)

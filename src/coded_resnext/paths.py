@@ -1,0 +1,24 @@
+"""Every folder of the project, as constants.
+
+pytest and nbval run in a notebook's folder, papermill in the caller's: nothing here depends on
+the current directory, unless the package was installed without the repository around it.
+"""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = PACKAGE.parents[1]
+ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+
+NOTEBOOKS = ROOT / "notebooks"
+PRESETS = NOTEBOOKS / "presets"
+PAPER = ROOT / "data" / "paper"
+COMMITTED_RESULTS = ROOT / "data" / "results"
+
+# All that is written moves with one variable, so that a test never touches the records in git.
+OUT = Path(os.environ.get("CODED_RESNEXT_OUT", ROOT)).resolve()
+RESULTS = OUT / "data" / "results"
+RUNS = OUT / "data" / "runs"
+FIGURES = OUT / "figures"
+RAW = Path(os.environ.get("CODED_RESNEXT_DATA", ROOT / "data" / "raw")).resolve()
