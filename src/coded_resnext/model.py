@@ -1,0 +1,403 @@
+"""The coded block and the three networks (sections 3.1 and 3.2, table 1).
+
+A ResNeXt block is a sum of N parallel branches (the paper says subNN for a branch). A coded block knows
+how much each of its branches contributed, because each has an energy; training pushes the energies of a
+sample towards the codeword of its class, see losses.py.
+
+Module names are torchvision's, and conv3 is stored dense, (C_out, N·d, 1, 1) with branch n owning the
+columns n·d … (n+1)·d−1. So a coded and a plain network have the same checkpoint, and with no coded block
+the network is torchvision's ResNeXt without the bias of fc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .codes import CodingScheme, load_scheme
+
+EXPANSION = 4  # C_out of a stage over its planes, as in every bottleneck ResNet
+# Under the smallest mean energy that the network can mean: t² of float32 activations of 1e-10. It keeps
+# the gradient finite when every branch of a sample is silent or removed, and moves no other result.
+SMALLEST_ENERGY = 1e-20
+STEMS = {"3x3": (3, 1, False), "3x3/2": (3, 2, False), "7x7/2": (7, 2, True)}  # kernel, stride, max pool
+
+
+def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
+    """Mean energy of every branch's output, equation 2, without computing the outputs.
+
+    E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
+
+    Args:
+        u: input of the last 1x1 convolution, (B, N·d, H, W).
+        weight: its kernel, (C_out, N·d, 1, 1).
+        num_branches: N.
+    Returns:
+        (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
+    """
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    with torch.autocast(u.device.type, enabled=False):
+        u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
+        w = weight.flatten(1).unflatten(1, (num_branches, -1)).to(dtype)  # (C_out, N, d)
+        gram = torch.einsum("cni,cnj->nij", w, w)
+        outer = u @ u.mT  # (B, N, d, d)
+        return (gram * outer).sum((2, 3)) / (w.shape[0] * u.shape[3])
+
+
+def coded_sum(
+    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
+
+    The normaliser is one scalar a sample and the masks one scalar a branch, so all of them scale u, and
+    the sum over branches is one dense 1x1 convolution. `reference.written_out_sum` is the equation itself.
+
+    Args:
+        u: input of the last 1x1 convolution, (B, N·d, H, W).
+        weight: its kernel, (C_out, N·d, 1, 1).
+        num_branches: N; the mean in equation 3 divides by it however many branches are kept.
+        keep: (N,) or (B, N); 0 removes a branch before the normalisation.
+        drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
+    Returns:
+        The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
+    """
+    energies = branch_energies(u, weight, num_branches)
+    if keep is not None:
+        energies = energies * keep
+    scale = energies.mean(1, keepdim=True).clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
+    energies = energies * scale.square()
+    for factor in (keep, drop):
+        if factor is not None:
+            scale = scale * factor  # (B, N)
+    return F.conv2d(_scale_branches(u, scale, num_branches), weight), energies
+
+
+def _scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
+    """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
+    per_branch = scale.expand(u.shape[0], num_branches)
+    per_channel = per_branch.repeat_interleave(u.shape[1] // num_branches, dim=1)
+    return u * per_channel.to(u.dtype)[:, :, None, None]
+
+
+class CodedBottleneck(nn.Module):
+    """One block: ReLU(BN3(Σ_n t̄_n) + shortcut(x)); conventional where the ratio is 1.
+
+    Args:
+        in_channels: channels of x.
+        out_channels: C_out.
+        num_branches: N.
+        branch_width: d, channels of one branch inside.
+        num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
+        stride: of the 3x3 convolution and the projection.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, num_branches: int, branch_width: int, num_active: int, stride: int
+    ) -> None:
+        super().__init__()
+        width = num_branches * branch_width
+        self.num_branches = num_branches
+        self.num_active = num_active
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=num_branches, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+        # How the branches are normalised and summed; reference.write_out exchanges it for the equations.
+        self.coded_sum = coded_sum
+        self._initialise()
+
+    @property
+    def coded(self) -> bool:
+        """Whether the block has energies: its ratio is below 1."""
+        return self.num_active < self.num_branches
+
+    def _initialise(self) -> None:
+        """He normal with fan out; the last 1x1 of a coded block is N convolutions, whose fan out is N·C_out."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if self.coded:
+            nn.init.normal_(self.conv3.weight, std=math.sqrt(2 / (self.num_branches * self.conv3.out_channels)))
+        nn.init.zeros_(self.bn3.weight)  # every block starts as its shortcut
+
+    def forward(
+        self, x: Tensor, branch_mask: Tensor | None = None, drop: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The block's output, and the energies it spent.
+
+        Args:
+            x: (B, C_in, H, W).
+            branch_mask: (N,) or (B, N) boolean; False removes the branch.
+            drop: (B, N) factors of dropSubNNs.
+        Returns:
+            Output (B, C_out, H', W') and r·E(t̄), (B, N) with rows that sum to N_act; None where the ratio is 1.
+        """
+        shortcut = x if self.downsample is None else self.downsample(x)
+        u = self.relu(self.bn1(self.conv1(x)))
+        u = self.relu(self.bn2(self.conv2(u)))
+        if self.coded:
+            summed, energies = self.coded_sum(u, self.conv3.weight, self.num_branches, branch_mask, drop)
+            energies = energies * (self.num_active / self.num_branches)
+        else:
+            if branch_mask is not None:
+                u = _scale_branches(u, branch_mask, self.num_branches)
+            summed, energies = self.conv3(u), None
+        return self.relu(self.bn3(summed) + shortcut), energies
+
+
+class CodedResNeXt(nn.Module):
+    """A ResNeXt whose blocks may be coded.
+
+    Args:
+        layers: blocks in each stage; planes and branch width double from one stage to the next.
+        num_classes: K.
+        num_branches: N.
+        branch_width: d of the first stage.
+        schemes: coding schemes by stage ("layer2") or block ("layer3.4", which wins); blocks that are not
+            named, and blocks whose scheme has ratio 1, are conventional.
+        width: channels of the stem; stage i ends with 4·width·2^i.
+        stem: "3x3" (CIFAR), "3x3/2" (the same with stride 2) or "7x7/2" (ImageNet, with max pooling).
+        in_channels: of the images.
+        drop_branch: probability of dropSubNNs, in training.
+    Raises:
+        ValueError: a scheme for no stage or block, or of another K or N; a stem or probability out of range.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        num_classes: int,
+        num_branches: int,
+        branch_width: int,
+        *,
+        schemes: Mapping[str, CodingScheme] | None = None,
+        width: int = 64,
+        stem: str = "3x3",
+        in_channels: int = 3,
+        drop_branch: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if stem not in STEMS:
+            raise ValueError(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
+        if not 0 <= drop_branch < 1:
+            raise ValueError(f"drop_branch is a probability below 1, got {drop_branch}")
+        self.num_classes = num_classes
+        self.num_branches = num_branches
+        self.drop_branch = drop_branch
+        self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
+        by_block = _schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
+        self.schemes = {name: scheme for name, scheme in by_block.items() if scheme.num_active < num_branches}
+
+        kernel, stride, pool = STEMS[stem]
+        self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, padding=kernel // 2, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1) if pool else nn.Identity()
+        channels = width
+        for s, count in enumerate(layers):
+            blocks = []
+            for b in range(count):
+                scheme = by_block.get(f"layer{s + 1}.{b}")
+                blocks.append(
+                    CodedBottleneck(
+                        channels,
+                        EXPANSION * width * 2**s,
+                        num_branches,
+                        branch_width * 2**s,
+                        num_active=scheme.num_active if scheme else num_branches,
+                        stride=2 if s > 0 and b == 0 else 1,
+                    )
+                )
+                channels = EXPANSION * width * 2**s
+            self.add_module(f"layer{s + 1}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes, bias=False)
+
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """Images (B, in_channels, H, W) to what the first block reads."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+
+    def forward_blocks(
+        self, x: Tensor, start: int = 0, stop: int | None = None, branch_mask: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run blocks `start` to `stop` (exclusive) of `block_names`.
+
+        Splitting the network lets evaluations compute what many masks share once.
+
+        Returns:
+            Features (B, C, H, W) and, for each coded block run, r·E(t̄) (B, N).
+        """
+        masks = self._check_masks(branch_mask or {})
+        energies: dict[str, Tensor] = {}
+        drop: Tensor | None = None
+        previous: CodingScheme | None = None
+        for name in self.block_names[start:stop]:
+            scheme = self.schemes.get(name)
+            if self.training and self.drop_branch > 0 and scheme != previous:
+                drop = self._draw_drop(x) if scheme is not None else None
+            previous = scheme
+            x, spent = self.get_submodule(name)(x, masks.get(name), drop)
+            if spent is not None:
+                energies[name] = spent
+        return x, energies
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Features of the last block to logits (B, K)."""
+        return self.fc(self.avgpool(x).flatten(1))
+
+    def forward(
+        self, x: Tensor, *, return_energies: bool = False, branch_mask: Mapping[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Logits (B, K) of images (B, in_channels, H, W); no label is needed.
+
+        Args:
+            x: images, normalised as in training.
+            return_energies: also return {block: (B, N)}, r·E(t̄) of every coded block; rows sum to N_act.
+            branch_mask: {block: (N,) or (B, N) boolean}, in evaluation; False removes the branch: it counts
+                as zero energy and the normaliser still divides by N.
+        Raises:
+            ValueError: a mask for an unknown block, of another shape or type, or in training mode.
+        """
+        features, energies = self.forward_blocks(self.forward_stem(x), branch_mask=branch_mask)
+        logits = self.forward_head(features)
+        return (logits, energies) if return_energies else logits
+
+    def _draw_drop(self, x: Tensor) -> Tensor:
+        """(B, N) factors: 0 with probability drop_branch, else what keeps the expected sum."""
+        kept = torch.rand(x.shape[0], self.num_branches, device=x.device) >= self.drop_branch
+        return kept / (1 - self.drop_branch)
+
+    def _check_masks(self, masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if masks and self.training:
+            raise ValueError("branch_mask removes branches of a trained network: call model.eval() first")
+        for name, mask in masks.items():
+            if name not in self.block_names:
+                raise ValueError(f"branch_mask names block {name!r}; the network has {', '.join(self.block_names)}")
+            if mask.dtype != torch.bool or mask.shape[-1] != self.num_branches or mask.ndim > 2:
+                raise ValueError(
+                    f"branch_mask of {name} must be boolean, ({self.num_branches},) or (B, {self.num_branches}); "
+                    f"got {mask.dtype} {tuple(mask.shape)}"
+                )
+        return masks
+
+
+def _schemes_by_block(
+    schemes: Mapping[str, CodingScheme], block_names: Sequence[str], num_classes: int, num_branches: int
+) -> dict[str, CodingScheme]:
+    """Spread schemes given by stage over its blocks; a scheme given for a block wins."""
+    stages = list(dict.fromkeys(name.split(".")[0] for name in block_names))
+    for place, scheme in schemes.items():
+        if place not in stages and place not in block_names:
+            raise ValueError(f"scheme for {place!r}, but the network has stages {', '.join(stages)} and their blocks")
+        for what, has, needs in (
+            ("branches", scheme.num_branches, num_branches),
+            ("classes", scheme.num_classes, num_classes),
+        ):
+            if has != needs:
+                raise ValueError(
+                    f"scheme of {place} has {has} {what}, the network has {needs}: "
+                    f"design one with design_scheme({num_classes}, {num_branches}, num_active)"
+                )
+    by_block = {name: schemes.get(name, schemes.get(name.split(".")[0])) for name in block_names}
+    return {name: scheme for name, scheme in by_block.items() if scheme is not None}
+
+
+def shipped_schemes(num_classes: int, num_branches: int, active: Mapping[str, int]) -> dict[str, CodingScheme]:
+    """The shipped scheme of each ratio, by stage; `active` gives N_act, e.g. {"layer2": 5, "layer3": 3}."""
+    return {stage: load_scheme(num_classes, num_branches, ones) for stage, ones in active.items()}
+
+
+def coded_resnext29_10x11d(
+    num_classes: int = 10,
+    *,
+    coded: bool = True,
+    schemes: Mapping[str, CodingScheme] | None = None,
+    drop_branch: float = 0.1,
+) -> CodedResNeXt:
+    """ResNeXt-29 (10×11d) of CIFAR-10, table 1. `coded=False` is the plain network of the same size."""
+    if coded and schemes is None:
+        schemes = shipped_schemes(num_classes, 10, {"layer2": 5, "layer3": 3})
+    return CodedResNeXt(
+        [3, 3, 3], num_classes, num_branches=10, branch_width=11, schemes=schemes if coded else None,
+        drop_branch=drop_branch,
+    )  # fmt: skip
+
+
+def coded_resnext29_20x6d(
+    num_classes: int = 100,
+    *,
+    coded: bool = True,
+    schemes: Mapping[str, CodingScheme] | None = None,
+    drop_branch: float = 0.1,
+) -> CodedResNeXt:
+    """ResNeXt-29 (20×6d) of CIFAR-100, table 1. `coded=False` is the plain network of the same size."""
+    if coded and schemes is None:
+        schemes = shipped_schemes(num_classes, 20, {"layer2": 8, "layer3": 4})
+    return CodedResNeXt(
+        [3, 3, 3], num_classes, num_branches=20, branch_width=6, schemes=schemes if coded else None,
+        drop_branch=drop_branch,
+    )  # fmt: skip
+
+
+def coded_resnext50_32x4d(
+    num_classes: int = 1000,
+    *,
+    coded: bool = True,
+    schemes: Mapping[str, CodingScheme] | None = None,
+    drop_branch: float = 0.1,
+) -> CodedResNeXt:
+    """ResNeXt-50 (32×4d) of ImageNet, table 1. `coded=False` is the plain network of the same size."""
+    if coded and schemes is None:
+        schemes = shipped_schemes(num_classes, 32, {"layer3": 16, "layer4": 8})
+    return CodedResNeXt(
+        [3, 4, 6, 3], num_classes, num_branches=32, branch_width=4, schemes=schemes if coded else None,
+        stem="7x7/2", drop_branch=drop_branch,
+    )  # fmt: skip
+
+
+def class_mask(schemes: Mapping[str, CodingScheme], classes: Iterable[int]) -> dict[str, Tensor]:
+    """The branches that work for any of the classes: {block: (N,) boolean}, the union of their codewords.
+
+    Raises:
+        ValueError: no class, or one that the schemes do not have.
+    """
+    rows = [int(k) for k in classes]
+    if not rows:
+        raise ValueError("class_mask needs at least one class")
+    masks = {}
+    for name, scheme in schemes.items():
+        if strange := [k for k in rows if not 0 <= k < scheme.num_classes]:
+            raise ValueError(f"class {strange[0]} is not in 0 … {scheme.num_classes - 1}, the classes of {name}")
+        masks[name] = torch.from_numpy(scheme.words[rows].any(axis=0))
+    return masks
+
+
+def decode(energies: Tensor, scheme: CodingScheme) -> Tensor:
+    """The class whose codeword is nearest to the energies, equation 7.
+
+    All codewords have the same norm, so the nearest is the one with the largest inner product.
+
+    Args:
+        energies: r·E(t̄) of one block, (B, N).
+    Returns:
+        (B,) class indices.
+    Raises:
+        ValueError: the energies are not of N branches.
+    """
+    if energies.ndim != 2 or energies.shape[1] != scheme.num_branches:
+        raise ValueError(f"energies must be (B, {scheme.num_branches}) for {scheme}, got {tuple(energies.shape)}")
+    words = torch.tensor(scheme.words, dtype=energies.dtype, device=energies.device)
+    return (energies @ words.T).argmax(1)
