@@ -14,6 +14,17 @@ _HOME = {
     "design_scheme": "design",
     "lexicographic_scheme": "design",
     "distance_upper_bound": "bounds",
+    "CodedResNeXt": "model",
+    "coded_resnext29_10x11d": "model",
+    "coded_resnext29_20x6d": "model",
+    "coded_resnext50_32x4d": "model",
+    "class_mask": "model",
+    "decode": "model",
+    "CodingLoss": "losses",
+    "load_images": "data",
+    "predict": "prediction",
+    "TrainingParameters": "parameters",
+    "fit": "training",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -1,4 +1,4 @@
-"""Equations 2 and 3 written out, branch by branch: what model.py computes by algebra.
+"""Equations 2 and 3 written out, branch by branch: what block.py computes by algebra.
 
 Slow, and N·C_out channels wide; it is here to be read and to be compared with.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .model import SMALLEST_ENERGY, CodedBottleneck, CodedResNeXt
+from .block import SMALLEST_ENERGY, CodedBottleneck
+from .model import CodedResNeXt
 
 
 def energy(t: Tensor) -> Tensor:
@@ -19,7 +20,7 @@ def energy(t: Tensor) -> Tensor:
 def written_out_sum(
     u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Σ_n t̄_n and E(t̄_n), with every branch output t_n = W_n u_n in memory; see `model.coded_sum`."""
+    """Σ_n t̄_n and E(t̄_n), with every branch output t_n = W_n u_n in memory; see `block.coded_sum`."""
     batch, _, height, width = u.shape
     out_channels = weight.shape[0]
     branch_weights = weight.unflatten(1, (num_branches, -1)).transpose(0, 1)  # (N, C_out, d, 1, 1)

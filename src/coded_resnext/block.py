@@ -1,0 +1,148 @@
+"""The coded block (section 3.1, equations 2 and 3), by energies that cost next to nothing.
+
+A ResNeXt block is a sum of N parallel branches (the paper says subNN for a branch). A coded block knows
+how much each of its branches contributed, because each has an energy; training pushes the energies of a
+sample towards the codeword of its class, see losses.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Under the smallest mean energy that the network can mean: t² of float32 activations of 1e-10. It keeps
+# the gradient finite when every branch of a sample is silent or removed, and moves no other result.
+SMALLEST_ENERGY = 1e-20
+
+
+def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
+    """Mean energy of every branch's output, equation 2, without computing the outputs.
+
+    E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
+
+    Args:
+        u: input of the last 1x1 convolution, (B, N·d, H, W).
+        weight: its kernel, (C_out, N·d, 1, 1).
+        num_branches: N.
+    Returns:
+        (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
+    """
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    with torch.autocast(u.device.type, enabled=False):
+        u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
+        w = weight.flatten(1).unflatten(1, (num_branches, -1)).to(dtype)  # (C_out, N, d)
+        gram = torch.einsum("cni,cnj->nij", w, w)
+        outer = u @ u.mT  # (B, N, d, d)
+        return (gram * outer).sum((2, 3)) / (w.shape[0] * u.shape[3])
+
+
+def coded_sum(
+    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
+
+    The normaliser is one scalar a sample and the masks one scalar a branch, so all of them scale u, and
+    the sum over branches is one dense 1x1 convolution. `reference.written_out_sum` is the equation itself.
+
+    Args:
+        u: input of the last 1x1 convolution, (B, N·d, H, W).
+        weight: its kernel, (C_out, N·d, 1, 1).
+        num_branches: N; the mean in equation 3 divides by it however many branches are kept.
+        keep: (N,) or (B, N); 0 removes a branch before the normalisation.
+        drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
+    Returns:
+        The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
+    """
+    energies = branch_energies(u, weight, num_branches)
+    if keep is not None:
+        energies = energies * keep
+    scale = energies.mean(1, keepdim=True).clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
+    energies = energies * scale.square()
+    for factor in (keep, drop):
+        if factor is not None:
+            scale = scale * factor  # (B, N)
+    return F.conv2d(_scale_branches(u, scale, num_branches), weight), energies
+
+
+def _scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
+    """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
+    per_branch = scale.expand(u.shape[0], num_branches)
+    per_channel = per_branch.repeat_interleave(u.shape[1] // num_branches, dim=1)
+    return u * per_channel.to(u.dtype)[:, :, None, None]
+
+
+class CodedBottleneck(nn.Module):
+    """One block: ReLU(BN3(Σ_n t̄_n) + shortcut(x)); conventional where the ratio is 1.
+
+    Args:
+        in_channels: channels of x.
+        out_channels: C_out.
+        num_branches: N.
+        branch_width: d, channels of one branch inside.
+        num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
+        stride: of the 3x3 convolution and the projection.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, num_branches: int, branch_width: int, num_active: int, stride: int
+    ) -> None:
+        super().__init__()
+        width = num_branches * branch_width
+        self.num_branches = num_branches
+        self.num_active = num_active
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=num_branches, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+        # How the branches are normalised and summed; reference.write_out exchanges it for the equations.
+        self.coded_sum = coded_sum
+        self._initialise()
+
+    @property
+    def coded(self) -> bool:
+        """Whether the block has energies: its ratio is below 1."""
+        return self.num_active < self.num_branches
+
+    def _initialise(self) -> None:
+        """He normal with fan out; the last 1x1 of a coded block is N convolutions, whose fan out is N·C_out."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if self.coded:
+            nn.init.normal_(self.conv3.weight, std=math.sqrt(2 / (self.num_branches * self.conv3.out_channels)))
+        nn.init.zeros_(self.bn3.weight)  # every block starts as its shortcut
+
+    def forward(
+        self, x: Tensor, branch_mask: Tensor | None = None, drop: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The block's output, and the energies it spent.
+
+        Args:
+            x: (B, C_in, H, W).
+            branch_mask: (N,) or (B, N) boolean; False removes the branch.
+            drop: (B, N) factors of dropSubNNs.
+        Returns:
+            Output (B, C_out, H', W') and r·E(t̄), (B, N) with rows that sum to N_act; None where the ratio is 1.
+        """
+        shortcut = x if self.downsample is None else self.downsample(x)
+        u = self.relu(self.bn1(self.conv1(x)))
+        u = self.relu(self.bn2(self.conv2(u)))
+        if self.coded:
+            summed, energies = self.coded_sum(u, self.conv3.weight, self.num_branches, branch_mask, drop)
+            energies = energies * (self.num_active / self.num_branches)
+        else:
+            if branch_mask is not None:
+                u = _scale_branches(u, branch_mask, self.num_branches)
+            summed, energies = self.conv3(u), None
+        return self.relu(self.bn3(summed) + shortcut), energies
