@@ -31,6 +31,7 @@ CONSTANTS = {
 PARTNERS = {"digits": "photo-patches", "cifar10": "cifar100", "cifar100": "cifar10"}
 DIGITS_TEST = 500  # of 1,797, stratified
 PATCHES = 500  # as many images of nothing as there are test digits
+HOLDOUT_SEED = 0  # the same images are held out of every run, whatever its own seed
 CENTRE_CROP = 0.875  # evaluation crops this share of the shorter side, the usual 224 of 256
 
 

@@ -30,7 +30,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .codes import CodingScheme, load_scheme, scheme_path
-from .data import ImageSet, load_images, split_holdout
+from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
 from .losses import CodingLoss
 from .model import CodedResNeXt
 from .parameters import TrainingParameters, differences, to_plain
@@ -65,7 +65,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     accelerator = Accelerator()
     device = accelerator.device
     train, held = split_holdout(
-        load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, seed=0
+        load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, HOLDOUT_SEED
     )
     test = load_images(parameters.data, "test", image_size=parameters.image_size)
     if test.classes != train.classes:

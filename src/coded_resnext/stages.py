@@ -1,0 +1,183 @@
+"""The stages between a checkpoint and a figure: evaluate the runs of a preset, once each, into records.
+
+Where a run's checkpoint is there it is evaluated, unless its record names that checkpoint already. Where it is
+not, the committed record stands for it: a fresh clone shows results without training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from .checkpoint import Checkpoint, load_checkpoint, run_folder
+from .data import HOLDOUT_SEED, ImageSet, load_images, out_of_distribution, split_holdout
+from .evaluation import (
+    binary_classifiers,
+    binary_logits,
+    branch_removal,
+    early_decoding,
+    full_accuracy,
+    logit_histograms,
+)
+from .model import CodedResNeXt
+from .parameters import EvaluationParameters, load_preset
+from .paths import RUNS
+from .prediction import predict
+from .records import now, read_record, write_record
+from .training import describe_device
+
+Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
+
+
+class Run:
+    """A trained run with its data, loaded when asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, parameters: EvaluationParameters) -> None:
+        self.checkpoint = checkpoint
+        self.training = checkpoint.description["parameters"]
+        self.batch_size = parameters.batch_size
+        self.repeats = parameters.repeats
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def model(self) -> CodedResNeXt:
+        return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def test(self) -> ImageSet:
+        return load_images(self.training["data"], "test", image_size=self.training["image_size"])
+
+    @cached_property
+    def train(self) -> ImageSet:
+        """The images it was trained on, without those held out."""
+        images = load_images(self.training["data"], "train", image_size=self.training["image_size"])
+        return split_holdout(images, self.training["holdout"], seed=HOLDOUT_SEED)[0]
+
+    @cached_property
+    def foreign(self) -> ImageSet | None:
+        return out_of_distribution(self.training["data"])
+
+
+def measure_accuracy(run: Run) -> Measured:
+    """Table 2."""
+    predictions = predict(run.model, run.test, run.batch_size, run.device)
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {}
+
+
+def measure_early_decoding(run: Run) -> Measured:
+    """Figure 4."""
+    predictions = predict(run.model, run.test, run.batch_size, run.device)
+    curve = early_decoding(predictions, run.model.schemes, run.test.labels)
+    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {"curves": curve}
+
+
+def measure_specialisation(run: Run) -> Measured:
+    """Figure 2a, in the block that the paper takes on CIFAR: the last of the first coded stage."""
+    names = list(run.model.schemes)
+    block = [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    curve = branch_removal(
+        run.model, run.test, block, repeats=run.repeats, seed=0, batch_size=run.batch_size, device=run.device
+    )
+    metrics = {"accuracy": curve[0]["accuracy"], "images": len(run.test)}
+    for which in ("active", "inactive"):
+        rows = [row for row in curve if row["set"] == which]
+        last = max(row["removed"] for row in rows)
+        metrics[f"accuracy_without_{which}"] = fmean(row["accuracy"] for row in rows if row["removed"] == last)
+    return metrics, {"curves": curve, "block": block}
+
+
+def measure_binary_classifiers(run: Run) -> Measured:
+    """Figures 2b, 2c, 3, 7 and 8."""
+    logits = {
+        which: None if images is None else binary_logits(run.model, images, run.batch_size, run.device, run.train)
+        for which, images in (("train", run.train), ("test", run.test), ("foreign", run.foreign))
+    }
+    points = binary_classifiers(
+        (logits["train"], run.train), (logits["test"], run.test), logits["foreign"], seed=run.training["seed"]
+    )
+    metrics = {"images": len(run.test)}
+    for key in ("recall", "precision", "average_precision", "precision_out", "average_precision_out"):
+        values = [getattr(point, key) for point in points]
+        if None not in values:
+            metrics[f"mean_{key}"] = fmean(values)
+    return metrics, {
+        "points": [dataclasses.asdict(point) for point in points],
+        "histograms": logit_histograms((logits["test"], run.test), logits["foreign"], classes=10),
+    }
+
+
+STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
+    "accuracy": (measure_accuracy, False),
+    "specialisation": (measure_specialisation, True),
+    "binary": (measure_binary_classifiers, True),
+    "early": (measure_early_decoding, True),
+}
+
+
+def run_names(preset: str) -> list[str]:
+    """The runs that the preset lists, then others that have a checkpoint here."""
+    listed = list(load_preset(preset).runs)
+    found = sorted(path.parent.name for path in (RUNS / preset).glob("*/checkpoint.json"))
+    return listed + [name for name in found if name not in listed]
+
+
+def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any]]:
+    """The records of one stage for every run of a preset, evaluating what has a checkpoint and no record of it.
+
+    Raises:
+        FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
+    """
+    measure, coded_only = STAGES[stage]
+    records = []
+    for name in run_names(parameters.preset):
+        checkpoint = load_checkpoint(run_folder(parameters.preset, name))
+        record = read_record(parameters.preset, stage, name)
+        if checkpoint is None or not _is_finished(checkpoint):
+            if record:
+                print(f"{name}: the committed record, since its checkpoint is not here")
+                records.append(record)
+            continue
+        if coded_only and not checkpoint.description["schemes"]:
+            continue
+        settings = dict(checkpoint.description["parameters"])
+        if stage == "specialisation":
+            settings["repeats"] = parameters.repeats
+        current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
+        if not current or parameters.force:
+            record = _evaluate_run(stage, name, Run(checkpoint, parameters), measure, settings)
+        records.append(record)
+    if not records:
+        raise FileNotFoundError(
+            f"preset {parameters.preset} has no trained run and no record of stage {stage}: "
+            f"run 03_train first, or make reproduce PRESET={parameters.preset}"
+        )
+    return records
+
+
+def _evaluate_run(
+    stage: str, name: str, run: Run, measure: Callable[[Run], Measured], settings: dict[str, Any]
+) -> dict[str, Any]:
+    started, begun = now(), time.perf_counter()
+    metrics, more = measure(run)
+    return write_record(
+        run.training["preset"], stage, name,
+        parameters=settings,
+        seed=run.training["seed"],
+        checkpoint=run.checkpoint.weights_hash,
+        metrics=metrics,
+        device=describe_device(run.device, torch.float32),
+        started=started,
+        seconds=time.perf_counter() - begun,
+        **more,
+    )  # fmt: skip
+
+
+def _is_finished(checkpoint: Checkpoint) -> bool:
+    return checkpoint.description["epoch"] == checkpoint.description["parameters"]["epochs"]
+
