@@ -23,16 +23,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from .codes import CodingScheme
+from .errors import CheckpointError
 from .model import CodedResNeXt
 from .paths import RUNS
 from .records import sha256, write_atomically
 
 WEIGHTS, OPTIMISER, DESCRIPTION = "model.safetensors", "optimiser.pt", "checkpoint.json"
 NEW = ".new"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says which file, why, and what to do."""
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     for key in values:
         if key not in defaults:
             raise ValueError(unknown("parameter", key, defaults, where))
-    checked = {key: _typed(key, value, defaults[key], where) for key, value in values.items()}
+    checked = {key: typed(key, value, defaults[key], where) for key, value in values.items()}
     try:
         return kind(**checked)
     except ValueError as error:
@@ -243,7 +243,12 @@ def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
     return f"unknown {what} {name!r}{f' for {where}' if where else ''}; {hint}"
 
 
-def _typed(key: str, value: Any, default: Any, where: str) -> Any:
+def typed(key: str, value: Any, default: Any, where: str) -> Any:
+    """The value, if it has the type of the default; whole numbers pass for floats, and lists become tuples.
+
+    Raises:
+        TypeError: naming the parameter, what its default is like and what came.
+    """
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if isinstance(value, tuple):

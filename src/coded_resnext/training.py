@@ -21,7 +21,6 @@ from torch import Tensor
 from .batches import Augmentation, seeds, train_batches
 from .checkpoint import (
     Checkpoint,
-    CheckpointError,
     build_network,
     describe_schemes,
     load_checkpoint,
@@ -31,6 +30,7 @@ from .checkpoint import (
 )
 from .codes import CodingScheme, load_scheme, scheme_path
 from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
+from .errors import CheckpointError, TrainingDiverged
 from .losses import CodingLoss
 from .model import CodedResNeXt
 from .parameters import TrainingParameters, differences, to_plain
@@ -39,10 +39,6 @@ from .records import now, read_record, record_path, write_record
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no number any more; the last good checkpoint is kept."""
 
 
 def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any]:

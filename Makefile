@@ -1,0 +1,57 @@
+# make reproduce   every figure and table of a preset (PRESET=digits, the default)
+# make test        what a change must pass; make test-slow the long part
+.DEFAULT_GOAL := help
+PRESET ?= digits
+
+# An active conda environment other than base is used as it is; otherwise .venv.
+ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+ENV := $(CONDA_PREFIX)
+else
+ENV := .venv
+endif
+PYTHON := $(ENV)/bin/python
+INSTALLED := $(ENV)/.coded-resnext-installed
+# A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
+IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
+
+.PHONY: help reproduce test test-slow lint lab figures publish bench clean
+help:
+	@sed -n 's/^# \(make\)/\1/p' Makefile
+	@echo 'make lab         JupyterLab on the notebooks'
+	@echo 'make bench       step time and memory: coded, plain, written out'
+	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git'
+	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -x $(PYTHON) || for python in python3.11 python3 python3.12 python3.13; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+		then $$python -m venv $(ENV) && break; fi; done
+	@test -x $(PYTHON) || { echo 'no Python 3.11 or newer found: install one, or conda env create -f environment.yml'; exit 1; }
+	$(PYTHON) -m pip install --quiet -r requirements.lock
+	$(PYTHON) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+reproduce: $(INSTALLED)
+	@$(PYTHON) -m coded_resnext reproduce $(PRESET) $(if $(FORCE),--force)
+
+test: $(INSTALLED)
+	$(IN_SCRATCH) $(PYTHON) -m pytest -m 'not slow'
+	$(IN_SCRATCH) $(PYTHON) -m pytest --nbval-lax notebooks
+
+test-slow: $(INSTALLED)
+	$(IN_SCRATCH) $(PYTHON) -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(PYTHON) -m ruff check .
+
+publish: $(INSTALLED)
+	@$(PYTHON) -m coded_resnext publish $(PRESET)
+
+bench: $(INSTALLED)
+	$(PYTHON) -m coded_resnext bench
+
+lab: $(INSTALLED)
+	$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+
+clean:
+	rm -rf data/runs .pytest_cache .ruff_cache build

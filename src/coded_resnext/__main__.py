@@ -1,0 +1,101 @@
+"""Command line: python -m coded_resnext {reproduce, run, train, publish}."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from .errors import NotebookFailed, TrainingDiverged
+from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
+from .paths import RUNS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status, 1 for an error that is the user's to mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m coded_resnext", description="Coded ResNeXt, reproduced.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    reproduce = commands.add_parser("reproduce", help="run a preset: every notebook in order, then the claims")
+    reproduce.add_argument("preset", nargs="?", default="digits", help=f"one of {', '.join(preset_names())}")
+    reproduce.add_argument("--force", action="store_true", help="repeat what is done, trainings included")
+    reproduce.set_defaults(command=_reproduce)
+
+    run = commands.add_parser("run", help="run one notebook")
+    run.add_argument("notebook", help="its name, e.g. 04_accuracy")
+    run.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+    run.set_defaults(command=_run)
+
+    train = commands.add_parser("train", help="train one run without a notebook; works under torchrun")
+    train.add_argument("--preset", default="digits")
+    train.add_argument("--run", default="coded-s0", help="a run that the preset lists, or a new name")
+    train.add_argument("--like", help="for a new name: the listed run whose parameters it starts from")
+    train.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+    train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")
+    train.set_defaults(command=_train)
+
+    publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
+    publish.add_argument("preset", nargs="?", default="digits")
+    publish.set_defaults(command=_publish)
+    return parser
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from .notebooks import reproduce
+
+    reproduce(options.preset, force=options.force)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from .notebooks import run
+
+    parameters = _values(options.parameter)
+    preset = parameters.get("preset", "digits")
+    output = RUNS / str(preset) / "notebooks" / f"{options.notebook}-by-hand.ipynb"
+    run(options.notebook, parameters, output)
+    print(f"executed copy: {output}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .training import fit
+
+    listed = load_preset(options.preset).runs
+    like = options.like or (options.run if options.run in listed else next(iter(listed)))
+    if like not in listed:
+        raise ValueError(unknown("run", like, listed, f"preset {options.preset}"))
+    values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
+    record = fit(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
+    print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from .notebooks import publish
+
+    print("\n".join(publish(options.preset)))
+
+
+def _values(pairs: Sequence[str]) -> dict[str, Any]:
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"a parameter is given as KEY=VALUE, got {pair!r}")
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Errors that the command line reports as one line, without a traceback."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says which file, why, and what to do."""
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no number any more; the last good checkpoint is kept."""
+
+
+class NotebookFailed(RuntimeError):
+    """A cell raised; the message has the notebook, the cell, the error and where the executed copy is."""

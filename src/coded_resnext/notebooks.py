@@ -1,0 +1,221 @@
+"""Run notebooks strictly, and a preset's notebooks in order.
+
+papermill passes a parameter that the notebook does not have and only warns; here it is refused, and so is a
+value of another type than the default's. What has been done before, from the same code, parameters and
+checkpoints, is not done again.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from .errors import NotebookFailed
+from .parameters import load_preset, to_plain, typed, unknown
+from .paths import FIGURES, NOTEBOOKS, OUT, PACKAGE, PAPER, RESULTS, RUNS
+from .records import sha256, write_atomically
+
+TRAIN = "03_train"
+KERNEL = "python3"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One execution of one notebook in a preset: `name` tells apart those of the same notebook."""
+
+    preset: str
+    notebook: str
+    name: str
+    parameters: dict[str, Any]
+
+    @property
+    def executed(self) -> Path:
+        """Where the executed copy goes; the stamp lies beside it."""
+        return RUNS / self.preset / "notebooks" / f"{self.name}.ipynb"
+
+
+def notebook_names() -> list[str]:
+    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def default_parameters(name: str) -> dict[str, Any]:
+    """The variables of a notebook's parameters cell.
+
+    Raises:
+        ValueError: an unknown notebook; one without such a cell, or with something else than literals in it.
+    """
+    tagged = [cell for cell in _read(name).cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{name}.ipynb needs one cell tagged 'parameters', it has {len(tagged)}")
+    values = {}
+    for statement in ast.parse(tagged[0].source).body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if not isinstance(target, ast.Name) or statement.value is None:
+            raise ValueError(f"the parameters cell of {name}.ipynb holds more than `name = literal` lines")
+        values[target.id] = ast.literal_eval(statement.value)
+    return values
+
+
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the notebook can take them.
+
+    Raises:
+        ValueError: one that the notebook does not have, with the closest names.
+        TypeError: a value of another type than the default's.
+    """
+    defaults = default_parameters(name)
+    for key in parameters:
+        if key not in defaults:
+            raise ValueError(unknown("parameter", key, defaults, f"{name}.ipynb"))
+    return {key: typed(key, value, defaults[key], f"{name}.ipynb") for key, value in parameters.items()}
+
+
+def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
+    """Execute one notebook with papermill, and write the executed copy.
+
+    Raises:
+        ValueError, TypeError: parameters it cannot take, see `check_parameters`.
+        NotebookFailed: a cell raised.
+    """
+    checked = check_parameters(name, parameters)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False, stderr_file=sys.stderr
+        )
+    except PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}.ipynb stopped in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"the executed copy is {output.relative_to(OUT) if output.is_relative_to(OUT) else output}"
+        ) from None
+
+
+def reproduce(preset: str, *, force: bool = False) -> None:
+    """Run a preset's notebooks in order, skipping what is done, and print its claims beside the measurements.
+
+    Raises:
+        ValueError: an unknown preset or notebook.
+        NotebookFailed: a cell raised; what was finished before stays and is not repeated.
+    """
+    work = units(preset)
+    width = max(len(unit.name) for unit in work)
+    for unit in work:
+        begun = time.perf_counter()
+        if not force and is_done(unit):
+            print(f"{unit.name:{width}}  done before", flush=True)
+            continue
+        print(f"{unit.name:{width}}  …", flush=True)
+        inputs, before = _inputs(unit), _state(preset)
+        takes_force = force and "force" in default_parameters(unit.notebook)
+        run(unit.notebook, unit.parameters | ({"force": True} if takes_force else {}), unit.executed)
+        outputs = [path for path, when in _state(preset).items() if before.get(path) != when]
+        stamp = {"inputs": inputs, "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs}}
+        write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
+        print(f"{unit.name:{width}}  {time.perf_counter() - begun:.0f} s", flush=True)
+    from .tables import as_text, claims
+
+    print(f"\n{as_text(claims(preset))}")
+
+
+def units(preset: str) -> list[Unit]:
+    """What `reproduce` executes: 03_train once for each run, every other notebook once."""
+    content = load_preset(preset)
+    work = []
+    for notebook in content.notebooks:
+        if notebook == TRAIN:
+            work += [Unit(preset, TRAIN, f"{TRAIN}-{run}", to_plain(values)) for run, values in content.runs.items()]
+        else:
+            settings = {"preset": preset, **content.settings.get(notebook, {})}
+            work.append(Unit(preset, notebook, notebook, check_parameters(notebook, settings)))
+    return work
+
+
+def is_done(unit: Unit) -> bool:
+    """Whether the unit ran from the same inputs, and all it wrote is still there, unchanged."""
+    path = unit.executed.with_suffix(".json")
+    if not path.is_file():
+        return False
+    stamp = json.loads(path.read_text(encoding="utf-8"))
+    if stamp["inputs"] != _inputs(unit):
+        return False
+    return all((OUT / name).is_file() and sha256(OUT / name) == known for name, known in stamp["outputs"].items())
+
+
+def publish(preset: str) -> list[str]:
+    """Copy the outputs of a reproduction into the notebooks in git, without anything that changes from run to run.
+
+    Progress (stderr), execution times, host paths in metadata and injected parameters stay behind. 03_train
+    shows its first run.
+
+    Returns:
+        The notebooks that were rewritten.
+    """
+    done: dict[str, Unit] = {}
+    for unit in units(preset):
+        done.setdefault(unit.notebook, unit)
+    for name, unit in done.items():
+        executed = nbformat.read(unit.executed, as_version=4)
+        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        notebook = _read(name)
+        for cell, source in zip(notebook.cells, ran, strict=True):
+            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in source.outputs if output.get("name") != "stderr"]
+                for output in cell.outputs:
+                    output.pop("execution_count", None)
+                    if output.output_type == "execute_result":
+                        output.execution_count = None
+                    if "metadata" in output:
+                        output.metadata = {}
+                cell.execution_count = None
+        notebook.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
+            "language_info": {"name": "python"},
+        }
+        write_atomically(NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
+    return list(done)
+
+
+def _read(name: str) -> nbformat.NotebookNode:
+    path = NOTEBOOKS / f"{name}.ipynb"
+    if not path.is_file():
+        raise ValueError(unknown("notebook", name, notebook_names()))
+    return nbformat.read(path, as_version=4)
+
+
+def _inputs(unit: Unit) -> str:
+    """A hash of all that decides what a unit computes: code, parameters, and the checkpoints it would evaluate."""
+    parts = [cell.source for cell in _read(unit.notebook).cells if cell.cell_type == "code"]
+    parts.append(json.dumps(unit.parameters, sort_keys=True))
+    files = sorted(PACKAGE.rglob("*.py")) + sorted(PAPER.glob("*.csv"))
+    if unit.notebook != TRAIN:
+        files += sorted((RUNS / unit.preset).glob("*/checkpoint.json"))
+    return hashlib.sha256("\n".join(parts + [sha256(file) for file in files]).encode()).hexdigest()
+
+
+def _state(preset: str) -> dict[Path, int]:
+    """Time of last change of everything a unit may write."""
+    return dict(_written(preset))
+
+
+def _written(preset: str) -> Iterator[tuple[Path, int]]:
+    roots = [(RESULTS / preset, "*.json"), (FIGURES / preset, "*"), (RUNS / preset, "*/checkpoint.json")]
+    for folder, pattern in roots:
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.stat().st_mtime_ns

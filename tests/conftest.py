@@ -1,0 +1,34 @@
+"""Tests never write into the checkout: what the package writes goes to a temporary folder."""
+
+import os
+import tempfile
+
+_scratch = None
+if "CODED_RESNEXT_OUT" not in os.environ:  # before the package is imported: its folders are constants
+    _scratch = tempfile.TemporaryDirectory()
+    os.environ["CODED_RESNEXT_OUT"] = _scratch.name
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+
+@pytest.fixture
+def randomise_batch_norm():
+    """A function that gives every batch norm of a module random parameters and statistics.
+
+    A fresh block has gamma 0 in its last batch norm: whatever its branches do, nothing would show.
+    """
+
+    def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+        generator = torch.Generator().manual_seed(seed)
+        for m in module.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                for tensor, low, high in (
+                    (m.weight, 0.5, 1.5), (m.bias, -0.5, 0.5), (m.running_mean, -0.5, 0.5), (m.running_var, 0.5, 2.0),
+                ):  # fmt: skip
+                    with torch.no_grad():
+                        tensor.uniform_(low, high, generator=generator)
+        return module
+
+    return randomise
