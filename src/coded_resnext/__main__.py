@@ -40,8 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     train = commands.add_parser("train", help="train one run without a notebook; works under torchrun")
-    train.add_argument("--preset", default="digits")
-    train.add_argument("--run", default="coded-s0", help="a run that the preset lists, or a new name")
+    # no --preset or --run: torchrun would take some of them for its own
+    train.add_argument("preset", nargs="?", default="digits")
+    train.add_argument("run", nargs="?", default="coded-s0", help="a run that the preset lists, or a new name")
     train.add_argument("--like", help="for a new name: the listed run whose parameters it starts from")
     train.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
     train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")

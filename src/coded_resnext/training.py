@@ -58,7 +58,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     if checkpoint and is_trained(parameters):
         return read_record(parameters.preset, "training", parameters.name)
 
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # said so, or torchrun's CPU processes stay alone
     device = accelerator.device
     train, held = split_holdout(
         load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, HOLDOUT_SEED
@@ -71,10 +71,11 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
 
     torch.manual_seed(parameters.seed)
     network = network_options(parameters, train)
-    schemes = {place: scheme.to_text().split() for place, scheme in choose_schemes(parameters, train).items()}
-    model = build_network(network, schemes)
     if checkpoint:
+        model = build_network(network, checkpoint.description["schemes"])
         load_weights(model, checkpoint.weights(), str(folder))
+    else:
+        model = CodedResNeXt(**network, schemes=choose_schemes(parameters, train))
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         model.parameters(), parameters.learning_rate, parameters.momentum,

@@ -1,0 +1,136 @@
+"""Training: schedule, records, resuming, and what goes wrong."""
+
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from coded_resnext import training
+from coded_resnext.checkpoint import load_checkpoint, run_folder
+from coded_resnext.errors import CheckpointError, TrainingDiverged
+from coded_resnext.parameters import TrainingParameters
+from coded_resnext.training import fit, is_trained, learning_rate_at
+
+TINY = TrainingParameters(
+    name="tiny", layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1, batch_size=128, norm_batch=128
+)
+
+
+@pytest.fixture
+def tiny(request):
+    """Parameters of a run that no other test has."""
+    return dataclasses.replace(TINY, name=request.node.name.replace("[", "-").rstrip("]"))
+
+
+def test_schedule():
+    """A line up to the peak, then a cosine whose last step is next to the final rate."""
+    p = dataclasses.replace(TINY, epochs=10, warmup_epochs=2, learning_rate=0.4, final_learning_rate=0.001)
+    rates = [learning_rate_at(step, p, 5) for step in range(50)]
+    assert rates[:10] == pytest.approx([0.04 * (i + 1) for i in range(10)])
+    assert max(rates) == pytest.approx(0.4)
+    assert rates[30] == pytest.approx(0.001 + 0.399 / 2)  # halfway down the cosine
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.001 + 0.399 * (1 + math.cos(math.pi * 39 / 40)) / 2)
+
+
+def test_a_run_leaves_a_checkpoint_and_a_record(tiny):
+    record = fit(tiny)
+    checkpoint = load_checkpoint(run_folder(tiny.preset, tiny.name))
+    assert record["checkpoint"] == checkpoint.weights_hash
+    assert [row["epoch"] for row in record["history"]] == [1, 2]
+    assert {"test_accuracy", "test_last_block_accuracy"} == set(record["metrics"])
+    assert checkpoint.description["schemes"]["layer2.0"][0] == "1010100011"  # class 0 of table 3
+    assert checkpoint.description["data"]["classes"] == list("0123456789")
+    assert is_trained(tiny)
+    again = fit(tiny)
+    assert again == record  # its start time and seconds too: nothing was done
+    assert not is_trained(dataclasses.replace(tiny, mu=1.0))
+
+
+def test_other_parameters_do_not_continue_a_checkpoint(tiny):
+    fit(tiny)
+    with pytest.raises(CheckpointError, match=r"mu 6\.0 against 4\.0.*another name"):
+        fit(dataclasses.replace(tiny, mu=4.0))
+    assert fit(dataclasses.replace(tiny, mu=4.0), force=True)["parameters"]["mu"] == 4
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_stopping_between_epochs_changes_nothing(tiny, coded, monkeypatch):
+    """An exception after the first checkpoint; then the same weights, bit for bit, as in one go."""
+    whole = dataclasses.replace(tiny, name=f"{tiny.name}-whole", coded=coded)
+    stopped = dataclasses.replace(tiny, name=f"{tiny.name}-stopped", coded=coded)
+    fit(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_print_row", lambda row, epochs: row["epoch"] == 2 and 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit(stopped)
+    assert load_checkpoint(run_folder(stopped.preset, stopped.name)).description["epoch"] == 1
+    assert fit(stopped)["checkpoint"] == fit(whole)["checkpoint"]
+
+
+def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny, monkeypatch):
+    original = learning_rate_at
+    steps = 1097 // 128
+
+    def explode(step, parameters, steps_per_epoch):
+        return math.inf if step == steps + 2 else original(step, parameters, steps_per_epoch)
+
+    monkeypatch.setattr(training, "learning_rate_at", explode)
+    with pytest.raises(TrainingDiverged, match=r"epoch 2, step 4 of 8: lower learning_rate.*epoch 1 is kept"):
+        fit(tiny)
+    kept = load_checkpoint(run_folder(tiny.preset, tiny.name))
+    assert kept.description["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in kept.weights().values())
+
+
+def test_more_images_in_a_batch_than_there_are(tiny):
+    with pytest.raises(ValueError, match="batch_size 2048 is more than the 1097"):
+        fit(dataclasses.replace(tiny, batch_size=2048))
+
+
+def test_accumulated_portions_are_one_step(tiny):
+    """Four portions of 32 make as many optimiser steps as batches of 128, with other batch statistics."""
+    record = fit(dataclasses.replace(tiny, norm_batch=32))
+    assert record["parameters"]["norm_batch"] == 32
+    assert record["metrics"]["test_accuracy"] > 10
+
+
+def test_a_class_number_that_no_scheme_ships_for_gets_one_designed(tmp_path, monkeypatch):
+    from test_data import make_folder
+
+    make_folder(tmp_path, "shapes", [f"class{i}" for i in range(7)], per_class=6, size=(16, 16))
+    script = (
+        "from coded_resnext.training import fit; from coded_resnext.parameters import TrainingParameters as P;"
+        "r = fit(P(name='shapes', data='shapes', holdout=0, layers=(1, 1, 1), width=4, branch_width=1, epochs=1,"
+        "warmup_epochs=0, batch_size=16, norm_batch=16)); print(sorted(r['metrics']))"
+    )
+    environment = {**os.environ, "CODED_RESNEXT_DATA": str(tmp_path), "CODED_RESNEXT_OUT": str(tmp_path / "out")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert "test_last_block_accuracy" in done.stdout, done.stderr
+    words = load_checkpoint(tmp_path / "out/data/runs/digits/shapes").description["schemes"]["layer3.0"]
+    assert (len(words), {word.count("1") for word in words}) == (7, {3})
+
+
+def test_two_processes_train_one_network(tmp_path):
+    """torchrun on the CPU: one record, and weights that both processes agreed on."""
+    command = [
+        *(str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2", "--master-port=29517"),
+        *("-m", "coded_resnext", "train", "digits", "pair", "-p", "layers=[1, 1, 1]", "-p", "width=4"),
+        *("-p", "branch_width=1", "-p", "epochs=2", "-p", "warmup_epochs=1", "-p", "batch_size=128"),
+    ]
+    environment = {**os.environ, "CODED_RESNEXT_OUT": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test_accuracy") == 2
+    from coded_resnext.records import sha256
+
+    folder = tmp_path / "data/runs/digits/pair"
+    assert load_checkpoint(folder).description["epoch"] == 2
+    record = (tmp_path / "data/results/digits/training-pair.json").read_text()
+    assert '"device": "2 x CPU' in record
+    assert sha256(folder / "model.safetensors") in record
