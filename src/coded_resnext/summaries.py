@@ -31,92 +31,85 @@ def run_kinds(records: Iterable[Record]) -> list[str]:
     For example "coded", "plain", "coded, mu=0.0". Runs of one kind differ in their seed only.
 
     Raises:
-        ValueError: a record of a preset that is not there.
+        ValueError: a record of a preset that is not there, or that has no coded run.
     """
-    references: dict[str, dict[str, Any]] = {}
-    kinds = []
-    for record in records:
-        preset = record["parameters"]["preset"]
-        if preset not in references:
-            references[preset] = _first_coded_run(preset)
-        kinds.append(_kind(record["parameters"], references[preset]))
-    return kinds
+    return [_kind_name(parameters, changes) for parameters, changes in _changes(records)]
 
 
-def accuracy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Table 2: top-1 accuracy of every kind of run, from records of stage "accuracy".
+def accuracy_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
+    """Table 2 and the exponent's ablation: top-1 accuracy of every kind of run, from records of stage "accuracy".
 
+    Args:
+        vary: a training parameter. Then only coded runs count that differ from the preset's first in nothing else,
+            and its value is a column more.
     Returns:
-        A row a kind: data_set, kind, runs, accuracy (mean, percent), std (over runs, NaN for one), low and high
-        (95 % Wilson interval), images.
+        A row a kind: data_set, kind, (vary), runs, accuracy (mean, percent), std (over runs, NaN for one), low and
+        high (95 % Wilson interval), images.
     """
     rows = [
-        {"data_set": data, "kind": kind, "runs": len(group), **_rate([metric(r, "accuracy") for r in group], group)}
-        for (data, kind), group in _grouped(records)
+        {**head, **_rate([metric(record, "accuracy") for record in group], group)}
+        for head, group in _grouped(records, vary)
     ]
-    return pd.DataFrame(rows, columns=["data_set", "kind", "runs", "accuracy", "std", "low", "high", "images"])
+    return _frame(rows, vary, [], RATE_COLUMNS)
 
 
-def early_table(records: Sequence[Record]) -> pd.DataFrame:
+def early_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
     """Figures 4 and 5: accuracy of every early decoder, then of the softmax, from records of stage "early".
 
+    Args:
+        vary: as in `accuracy_table`.
     Returns:
-        A row a kind and decoder: data_set, kind, mu, decoder (block name or "softmax"), from_end (1 is the last
-        coded block, 0 the softmax), runs, accuracy (mean, percent), std, low, high, images.
+        A row a kind and decoder: data_set, kind, (vary), runs, decoder (block name or "softmax"), from_end (1 is the
+        last coded block, 0 the softmax), accuracy (mean, percent), std, low, high, images.
     """
     rows = []
-    for (data, kind), group in _grouped(records):
+    for head, group in _grouped(records, vary):
         curves = [_piece(record, "curves") for record in group]
         for position, decoder in enumerate(row["block"] for row in curves[0]):
             values = [curve[position]["accuracy"] for curve in curves]
-            rows.append({
-                "data_set": data, "kind": kind, "mu": group[0]["parameters"]["mu"], "decoder": decoder,
-                "from_end": len(curves[0]) - 1 - position, "runs": len(group), **_rate(values, group),
-            })  # fmt: skip
-    return pd.DataFrame(rows, columns=["data_set", "kind", "mu", "decoder", "from_end", "runs", *RATE_COLUMNS])
+            from_end = len(curves[0]) - 1 - position
+            rows.append({**head, "decoder": decoder, "from_end": from_end, **_rate(values, group)})
+    return _frame(rows, vary, ["decoder", "from_end"], RATE_COLUMNS)
 
 
-def removal_table(records: Sequence[Record]) -> pd.DataFrame:
+def removal_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
     """Figure 2a: accuracy without some branches of one block, from records of stage "specialisation".
 
+    Args:
+        vary: as in `accuracy_table`.
     Returns:
-        A row a kind, set and number: data_set, kind, block, set ("active" or "inactive" branches of the true class),
-        removed, runs, accuracy (mean over runs and random removals, percent), std (over both), low, high, images.
+        A row a kind, set and number: data_set, kind, (vary), runs, block, set ("active" or "inactive" branches of the
+        true class), removed, accuracy (percent, over runs and random removals), std (over both), low, high, images.
     """
     rows = []
-    for (data, kind), group in _grouped(records):
+    for head, group in _grouped(records, vary):
         values: dict[tuple[str, int], list[float]] = {}
         for row in (row for record in group for row in _piece(record, "curves")):
             values.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
+        block = _piece(group[0], "block")
         for (which, removed), accuracies in sorted(values.items()):
-            rows.append({
-                "data_set": data, "kind": kind, "block": _piece(group[0], "block"), "set": which, "removed": removed,
-                "runs": len(group), **_rate(accuracies, group),
-            })  # fmt: skip
-    return pd.DataFrame(rows, columns=["data_set", "kind", "block", "set", "removed", "runs", *RATE_COLUMNS])
+            rows.append({**head, "block": block, "set": which, "removed": removed, **_rate(accuracies, group)})
+    return _frame(rows, vary, ["block", "set", "removed"], RATE_COLUMNS)
 
 
-def binary_table(records: Sequence[Record]) -> pd.DataFrame:
+def binary_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
     """Figures 2b, 2c, 6 and 8: every class's binary classifier, averaged over runs, from records of stage "binary".
 
+    Args:
+        vary: as in `accuracy_table`.
     Returns:
-        A row a kind and class: data_set, kind, drop_branch, class, runs, threshold, recall, precision (percent),
+        A row a kind and class: data_set, kind, (vary), runs, class, threshold, recall, precision (percent),
         average_precision (0 … 1), precision_out and average_precision_out (against foreign images, NaN without),
         images.
     """
     rows = []
-    for (data, kind), group in _grouped(records):
+    for head, group in _grouped(records, vary):
         points = pd.DataFrame([point for record in group for point in _piece(record, "points")])
-        means = (
-            points.astype(dict.fromkeys(POINT_COLUMNS, float)).groupby("name", sort=False)[list(POINT_COLUMNS)].mean()
-        )
-        means = means.reset_index(names="class").assign(
-            data_set=data, kind=kind, drop_branch=group[0]["parameters"]["drop_branch"], runs=len(group),
-            images=int(metric(group[0], "images")),
-        )  # fmt: skip
-        rows.append(means)
-    columns = ["data_set", "kind", "drop_branch", "class", "runs", *POINT_COLUMNS, "images"]
-    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+        numbers = points.astype(dict.fromkeys(POINT_COLUMNS, float))  # no foreign images: None becomes NaN
+        means = numbers.groupby("name", sort=False)[list(POINT_COLUMNS)].mean()
+        images = int(metric(group[0], "images"))
+        rows += [{**head, "class": name, **row, "images": images} for name, row in means.iterrows()]
+    return _frame(rows, vary, ["class"], [*POINT_COLUMNS, "images"])
 
 
 def wilson(percent: float, images: int) -> tuple[float, float]:
@@ -139,12 +132,46 @@ def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
     return dict(zip(RATE_COLUMNS, (mean, std, low, high, images), strict=True))
 
 
-def _grouped(records: Sequence[Record]) -> list[tuple[tuple[str, str], list[Record]]]:
-    """Records by data set and kind, in the order in which these first come."""
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record, kind in zip(records, run_kinds(records), strict=True):
-        groups.setdefault((record["parameters"]["data"], kind), []).append(record)
-    return list(groups.items())
+def _grouped(records: Sequence[Record], vary: str | None) -> list[tuple[dict[str, Any], list[Record]]]:
+    """Records by data set and kind, in the order in which these first come, each group with the start of its rows."""
+    groups: dict[tuple[str, str], tuple[dict[str, Any], list[Record]]] = {}
+    for record, (parameters, changes) in zip(records, _changes(records), strict=True):
+        if vary is not None and not (parameters["coded"] and changes.keys() <= {vary}):
+            continue
+        head = {"data_set": parameters["data"], "kind": _kind_name(parameters, changes)}
+        if vary is not None:
+            head[vary] = parameters[vary]
+        groups.setdefault((head["data_set"], head["kind"]), (head, []))[1].append(record)
+    return [({**head, "runs": len(group)}, group) for head, group in groups.values()]
+
+
+def _changes(records: Iterable[Record]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The training parameters of each record, and those that its preset's first coded run has otherwise."""
+    references: dict[str, dict[str, Any]] = {}
+    pairs = []
+    for record in records:
+        parameters = {**to_plain(TrainingParameters()), **record["parameters"]}  # older records lack newer parameters
+        preset = parameters["preset"]
+        if preset not in references:
+            references[preset] = _first_coded_run(preset)
+        ignored = NO_KIND if parameters["coded"] else NO_KIND + CODED_ONLY
+        changes = {
+            key: parameters[key]
+            for key, value in references[preset].items()
+            if key not in ignored and parameters[key] != value
+        }
+        pairs.append((parameters, changes))
+    return pairs
+
+
+def _kind_name(parameters: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+    words = [f"{key}={value}" for key, value in changes.items()]
+    return ", ".join(["coded" if parameters["coded"] else "plain", *words])
+
+
+def _frame(rows: list[dict[str, Any]], vary: str | None, keys: list[str], values: Sequence[str]) -> pd.DataFrame:
+    varied = [] if vary is None else [vary]
+    return pd.DataFrame(rows, columns=["data_set", "kind", *varied, "runs", *keys, *values])
 
 
 def _first_coded_run(preset: str) -> dict[str, Any]:
@@ -153,13 +180,6 @@ def _first_coded_run(preset: str) -> dict[str, Any]:
     if not coded:
         raise ValueError(f"preset {preset} lists no coded run to compare its other runs with, but {', '.join(runs)}")
     return coded[0]
-
-
-def _kind(parameters: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    complete = {**to_plain(TrainingParameters()), **parameters}  # an older record may lack a newer parameter
-    ignored = NO_KIND if complete["coded"] else NO_KIND + CODED_ONLY
-    changes = [f"{key}={complete[key]}" for key in reference if key not in ignored and complete[key] != reference[key]]
-    return ", ".join(["coded" if complete["coded"] else "plain", *changes])
 
 
 def _piece(record: Record, key: str) -> Any:

@@ -18,15 +18,19 @@ from .records import read_stage, write_atomically
 from .summaries import Z95, accuracy_table, binary_table, early_table, removal_table
 
 NOT_RUN = "not run"
+SAME_IN_PAPER = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 MOSTLY = 50.0  # percent: a binary classifier that is right more often than wrong; chance is 10 in the paper's figures
 
 
 # The paper's numbers
 
 
-def paper(item: str) -> pd.DataFrame:
+def paper(item: str, data: str | None = None) -> pd.DataFrame:
     """The paper's numbers of one table or figure, from data/paper/<item>.csv.
 
+    Args:
+        data: a data set of ours. Then only the numbers of the paper's that is the same, or else of CIFAR-10, which is
+            nearest in size to the small ones that the paper does not have.
     Returns:
         Columns item, data_set, condition, metric, value, read_from, and one more for each key of the conditions
         ("set=active; removed=3" makes columns set and removed), NaN where a row does not have the key.
@@ -37,6 +41,8 @@ def paper(item: str) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(unknown("item of the paper", item, sorted(file.stem for file in paths.PAPER.glob("*.csv"))))
     frame = pd.read_csv(path)
+    if data is not None:
+        frame = frame[frame["data_set"] == SAME_IN_PAPER.get(data, "CIFAR-10")].reset_index(drop=True)
     conditions = [dict(pair.split("=", 1) for pair in text.split("; ")) for text in frame["condition"]]
     keys = dict.fromkeys(key for condition in conditions for key in condition)
     for key in keys:
@@ -87,7 +93,7 @@ def claims(preset: str) -> pd.DataFrame:
 
 
 def _accuracy_claims(table: pd.DataFrame) -> list[Claim]:
-    numbers = paper("table-2").query("data_set == 'CIFAR-10'").set_index("network")["value"]
+    numbers = paper("table-2", "cifar10").set_index("network")["value"]
     coded, plain = (_one(table.query("kind == @kind")) for kind in ("coded", "plain"))
     difference = f"{numbers['coded'] - numbers['plain']:+.2f}"
     return [
@@ -99,7 +105,7 @@ def _accuracy_claims(table: pd.DataFrame) -> list[Claim]:
 
 def _removal_claims(table: pd.DataFrame) -> list[Claim]:
     table = table.query("kind == 'coded'")
-    read = paper("figure-2a").query("data_set == 'CIFAR-10' and metric == 'accuracy'")
+    read = paper("figure-2a", "cifar10")
     numbers = read.set_index(["set", "removed"])["value"]
     last = read["removed"].max()
     inactive, active = numbers["inactive", last], numbers["active", last]
@@ -133,7 +139,7 @@ def _binary_claims(table: pd.DataFrame) -> list[Claim]:
 
 def _early_claims(table: pd.DataFrame) -> list[Claim]:
     table = table.query("kind == 'coded'")
-    numbers = paper("figure-4").query("data_set == 'CIFAR-10'")["value"].tolist()  # in network order, the softmax last
+    numbers = paper("figure-4", "cifar10")["value"].tolist()  # in network order, the softmax last
     first = _one(table[table["from_end"] == table["from_end"].max()])
     last, softmax = (_one(table[table["from_end"] == place]) for place in (1, 0))
     return [
