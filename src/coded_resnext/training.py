@@ -33,7 +33,7 @@ from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
 from .errors import CheckpointError, TrainingDiverged
 from .losses import CodingLoss
 from .model import CodedResNeXt
-from .parameters import TrainingParameters, differences, to_plain
+from .parameters import TrainingParameters, check_against_preset, differences, to_plain
 from .prediction import predict
 from .records import now, read_record, record_path, write_record
 
@@ -50,9 +50,11 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
         parameters: what to train; the run is `parameters.preset`/`parameters.name`.
         force: train from the beginning whatever is there.
     Raises:
+        ValueError: an unknown preset, or other parameters than the preset lists for this name.
         CheckpointError: a checkpoint that is damaged or was made with other parameters.
         TrainingDiverged: the loss became NaN or infinite, with the epoch and step.
     """
+    check_against_preset(parameters)
     folder = run_folder(parameters.preset, parameters.name)
     checkpoint = None if force else _matching_checkpoint(parameters)
     if checkpoint and is_trained(parameters):
