@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -56,18 +56,30 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
+class SavedFigure(NamedTuple):
+    """The two files of a figure; as the last value of a notebook's cell it is shown."""
+
+    pdf: Path
+    png: Path
+
+    def __repr__(self) -> str:  # the stem only: notebooks are committed, and hold no path of anybody's machine
+        return f"{self.png.stem} (.pdf and .png)"
+
+    def _repr_png_(self) -> bytes:
+        return self.png.read_bytes()
+
+
 @styled
-def save(figure: Figure, preset: str, stem: str) -> tuple[Path, Path]:
-    """Write figures/<preset>/<stem>.pdf and .png and return both paths: the same bytes for the same figure."""
-    folder = paths.FIGURES / preset
+def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
+    """Write figures/<preset>/<stem>.pdf and .png: the same bytes for the same figure."""
     undated = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
-    written = []
+    written = {}
     for kind, metadata in undated.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata=metadata)
-        written.append(folder / f"{stem}.{kind}")
-        write_atomically(written[-1], buffer.getvalue())
-    return written[0], written[1]
+        written[kind] = paths.FIGURES / preset / f"{stem}.{kind}"
+        write_atomically(written[kind], buffer.getvalue())
+    return SavedFigure(**written)
 
 
 def canvas(xlabel: str, ylabel: str, width: float = COLUMN, height: float = 2.3) -> tuple[Figure, Axes]:
@@ -137,6 +149,7 @@ def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         table: rows of one kind from `removal_table`.
         paper: figure-2a of one data set; grey.
     """
+    _check_kind(table)
     figure, axes = canvas("branches removed", "accuracy (%)")
     sets = (("active", ACTIVE, "o"), ("inactive", INACTIVE, "s"))
     if paper is not None:
@@ -161,6 +174,7 @@ def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         table: rows of one kind from `early_table`.
         paper: figure-4; grey.
     """
+    _check_kind(table)
     figure, axes = canvas("coded block, counted from the last", "accuracy (%)")
     lines = [] if paper is None else list(paper.groupby(["data_set", "mu"], sort=False))
     data_sets = [data for (data, _), _ in lines]
@@ -190,6 +204,7 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
         table: rows of one kind from `binary_table`, of some ten classes.
         paper: figure-2b; grey boxes, since only the ranges could be read.
     """
+    _check_kind(table)
     figure, axes = canvas("recall (%)", "precision (%)", width=WIDTH, height=2.7)
     if paper is not None:
         recall = paper[paper["metric"].str.endswith("recall")]
@@ -219,6 +234,7 @@ def many_binary_classifiers(table: pd.DataFrame) -> Figure:
     Args:
         table: rows of one kind from `binary_table`.
     """
+    _check_kind(table)
     panels = [("precision", "in distribution", IN_DISTRIBUTION)]
     if table["precision_out"].notna().any():
         panels.append(("precision_out", "out of distribution", OUT_OF_DISTRIBUTION))
@@ -226,8 +242,8 @@ def many_binary_classifiers(table: pd.DataFrame) -> Figure:
     grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (precision, title, colour) in zip(grid, panels, strict=True):
         spots = table[["recall", precision]].round().value_counts().reset_index(name="classes")
-        sizes = 5 * spots["classes"]  # square points
-        axes.scatter(spots["recall"], spots[precision], sizes, colour, alpha=0.6, edgecolor="white", linewidth=0.3)
+        area = 5 * spots["classes"]  # square points
+        axes.scatter(spots["recall"], spots[precision], area, colour, alpha=0.6, edgecolor="white", linewidth=0.3)
         axes.set_title(title)
         axes.set_xlabel("recall (%)")
     grid[0].set_ylabel("precision (%)")
@@ -250,9 +266,8 @@ def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mappin
     """
     columns = min(5, len(histograms))
     rows = -(-len(histograms) // columns)
-    size = (COLUMN, 2.4) if columns == 1 else (WIDTH, 0.6 + 1.3 * rows)
-    figure = Figure(size)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    figure = Figure((COLUMN, 2.4) if columns == 1 else (WIDTH, 0.6 + 1.3 * rows))
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     groups = (
         ("negatives", "other classes", IN_DISTRIBUTION),
         ("foreign", "foreign images", OUT_OF_DISTRIBUTION),
@@ -269,12 +284,22 @@ def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mappin
         axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
         axes.set_title(histogram["class"], fontsize="medium")
         axes.locator_params(nbins=4)
-    for axes in list(grid)[len(histograms):]:  # fmt: skip
+    for axes in grid[len(histograms) :]:
         axes.set_axis_off()
     figure.supxlabel("logit of the class's binary classifier")
     figure.supylabel("share of images (%)")
     legend(figure)
     return figure
+
+
+def _check_kind(table: pd.DataFrame) -> None:
+    """Refuse to join ablations to one line with what they vary."""
+    kinds = table["kind"].unique()
+    if len(kinds) != 1:
+        there = "; ".join(kinds) or "no run at all"
+        raise ValueError(
+            f"a figure shows runs of one kind, got {there}: pass rows such as table[table['kind'] == 'coded']"
+        )
 
 
 def _spread(places: Sequence[float], gap: float) -> np.ndarray:
