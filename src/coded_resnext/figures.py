@@ -102,11 +102,13 @@ def curve(axes: Axes, x: pd.Series, rows: pd.DataFrame, **look: Any) -> None:
 
 def points(axes: Axes, table: pd.DataFrame) -> None:
     """Recall and precision of the rows of a `binary_table`, against foreign images too where there are any."""
-    axes.scatter(table["recall"], table["precision"], 14, IN_DISTRIBUTION, "o", zorder=3, label="in distribution")
-    if table["precision_out"].notna().any():
-        axes.scatter(
-            table["recall"], table["precision_out"], 16, OUT_OF_DISTRIBUTION, "^", zorder=3, label="out of distribution"
-        )
+    looks = (
+        ("precision", "in distribution", {"s": 14, "color": IN_DISTRIBUTION, "marker": "o"}),
+        ("precision_out", "out of distribution", {"s": 16, "color": OUT_OF_DISTRIBUTION, "marker": "^"}),
+    )
+    for precision, label, look in looks:
+        if table[precision].notna().any():
+            axes.scatter(table["recall"], table[precision], zorder=3, label=label, **look)
 
 
 def paper_box(axes: Axes, rows: pd.DataFrame, line: str, label: str) -> None:
@@ -243,12 +245,12 @@ def many_binary_classifiers(table: pd.DataFrame) -> Figure:
     for axes, (precision, title, colour) in zip(grid, panels, strict=True):
         spots = table[["recall", precision]].round().value_counts().reset_index(name="classes")
         area = 5 * spots["classes"]  # square points
-        axes.scatter(spots["recall"], spots[precision], area, colour, alpha=0.6, edgecolor="white", linewidth=0.3)
+        axes.scatter(spots["recall"], spots[precision], area, color=colour, alpha=0.6, edgecolor="white", linewidth=0.3)
         axes.set_title(title)
         axes.set_xlabel("recall (%)")
     grid[0].set_ylabel("precision (%)")
     for classes in (1, 10):
-        grid[0].scatter([], [], 5 * classes, PAPER, label=f"{classes} class" + "es" * (classes > 1))
+        grid[0].scatter([], [], 5 * classes, color=PAPER, label=f"{classes} class" + "es" * (classes > 1))
     legend(figure)
     return figure
 
