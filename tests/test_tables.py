@@ -188,6 +188,12 @@ def test_only_the_claims_of_a_missing_stage_are_not_run():
     assert claims.loc["accuracy, coded", "verdict"] == tables.NOT_RUN
 
 
+def test_a_data_set_without_foreign_images_says_so():
+    write("binary", "coded-s0", points=[point("a", precision_out=None), point("b", precision_out=None)])
+    claim = by_claim().loc["binary classifiers, mean precision against foreign images"]
+    assert claim["verdict"] == tables.NOT_MEASURED
+
+
 def test_an_ablation_stands_for_no_claim():
     write("accuracy", "mu-0", {"accuracy": 10.0}, {"mu": 0.0})
     assert by_claim().loc["accuracy, coded", "verdict"] == tables.NOT_RUN
@@ -239,6 +245,8 @@ def test_conditions_become_columns_and_a_data_set_chooses():
     assert set(frame["data_set"]) == {"CIFAR-100"}
     assert frame.query("set == 'active' and removed == 8")["value"].tolist() == [72.7]
     assert set(tables.paper("figure-2a", "digits")["data_set"]) == {"CIFAR-10"}
+    assert set(tables.paper("figure-2b", "imagenet")["data_set"]) == {"CIFAR-10"}
+    assert set(tables.paper("figure-5", "digits")["data_set"]) == {"CIFAR-100"}  # the only one of that figure
     with pytest.raises(ValueError, match=r"unknown item of the paper 'figure-2'; did you mean .*'figure-2a'"):
         tables.paper("figure-2")
 

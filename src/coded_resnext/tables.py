@@ -18,6 +18,7 @@ from .records import read_stage, write_atomically
 from .summaries import Z95, accuracy_table, binary_table, early_table, removal_table
 
 NOT_RUN = "not run"
+NOT_MEASURED = "not measured"  # for instance against foreign images, where the data set has none
 SAME_IN_PAPER = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 MOSTLY = 50.0  # percent: a binary classifier that is right more often than wrong; chance is 10 in the paper's figures
 
@@ -29,8 +30,8 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     """The paper's numbers of one table or figure, from data/paper/<item>.csv.
 
     Args:
-        data: a data set of ours. Then only the numbers of the paper's that is the same, or else of CIFAR-10, which is
-            nearest in size to the small ones that the paper does not have.
+        data: a data set of ours. Then only the paper's numbers on the same one; where it has none, on CIFAR-10, which
+            is nearest in size to the small ones; where not even that, on the first that it has.
     Returns:
         Columns item, data_set, condition, metric, value, read_from, and one more for each key of the conditions
         ("set=active; removed=3" makes columns set and removed), NaN where a row does not have the key.
@@ -42,7 +43,9 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
         raise ValueError(unknown("item of the paper", item, sorted(file.stem for file in paths.PAPER.glob("*.csv"))))
     frame = pd.read_csv(path)
     if data is not None:
-        frame = frame[frame["data_set"] == SAME_IN_PAPER.get(data, "CIFAR-10")].reset_index(drop=True)
+        there = list(frame["data_set"])
+        wanted = [SAME_IN_PAPER.get(data), "CIFAR-10", there[0]]
+        frame = frame[frame["data_set"] == next(name for name in wanted if name in there)].reset_index(drop=True)
     conditions = [dict(pair.split("=", 1) for pair in text.split("; ")) for text in frame["condition"]]
     keys = dict.fromkeys(key for condition in conditions for key in condition)
     for key in keys:
@@ -177,7 +180,7 @@ def _mean_claim(
     """A mean over classes, its error from their spread, and whether it is above a value."""
     values = scale * table[column].dropna()
     if values.empty:
-        return Claim(claim, number)
+        return Claim(claim, number, verdict=NOT_RUN if table.empty else NOT_MEASURED)
     mean, error = values.mean(), Z95 * values.std() / math.sqrt(len(values))
     verdict = "" if above is None else _verdict(mean - above, error)
     return Claim(claim, number, mean, error, table["runs"].iloc[0], table["images"].iloc[0], verdict)
