@@ -78,7 +78,8 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]
     for key in parameters:
         if key not in defaults:
             raise ValueError(unknown("parameter", key, defaults, f"{name}.ipynb"))
-    return {key: typed(key, value, defaults[key], f"{name}.ipynb") for key, value in parameters.items()}
+    checked = {key: typed(key, value, defaults[key], f"{name}.ipynb") for key, value in parameters.items()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in checked.items()}
 
 
 def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
@@ -89,15 +90,18 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
         NotebookFailed: a cell raised.
     """
     checked = check_parameters(name, parameters)
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
+    # What the kernel would say of itself at every start: its debugger of frozen modules, tqdm of missing widgets.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False, stderr_file=sys.stderr
-        )
+            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
+            stderr_file=sys.stderr, extra_arguments=["--log-level=ERROR"],
+        )  # fmt: skip
     except PapermillExecutionError as error:
         raise NotebookFailed(
             f"{name}.ipynb stopped in cell {error.exec_count}: {error.ename}: {error.evalue}\n"

@@ -211,8 +211,11 @@ def from_notebook(kind: type[T], variables: Mapping[str, Any], where: str) -> T:
     """A parameter dataclass from a notebook's variables, right after its parameters cell.
 
     papermill injects what it is given, known or not: every public variable that holds a plain value is a
-    parameter, or a mistake.
+    parameter, or a mistake. When the cell is run again, later cells have made variables of their own, and only
+    known names are read.
     """
+    if any(isinstance(value, kind) for value in variables.values()):
+        return build(kind, {key: variables[key] for key in to_plain(kind()) if key in variables}, where)
     plain = (bool, int, float, str, list, tuple, dict, type(None))
     shell = {"In", "Out"}  # IPython's own history
     given = {
