@@ -37,16 +37,16 @@ def test_digits_is_the_default():
     ("values", "error", "message"),
     [
         ({"epoch": 3}, ValueError, r"unknown parameter 'epoch' for here; did you mean 'epochs'"),
-        ({"epochs": "3"}, TypeError, r"'epochs' must be like 30, got '3' \(str\)"),
-        ({"epochs": 3.0}, TypeError, "must be like 30"),
-        ({"epochs": True}, TypeError, "must be like 30"),
+        ({"epochs": "3"}, TypeError, r"'epochs' must be like 40, got '3' \(str\)"),
+        ({"epochs": 3.0}, TypeError, "must be like 40"),
+        ({"epochs": True}, TypeError, "must be like 40"),
         ({"layers": 3}, TypeError, "must be like"),
         ({"layers": [2, "x"]}, TypeError, "must be like"),
         ({"active": {"layer2": 0.5}}, TypeError, "must be like"),
         ({"epochs": 0}, ValueError, "epochs must be above 0, got 0"),
         ({"mu": -1.0}, ValueError, "mu must be at least 0"),
         ({"drop_branch": 1.5}, ValueError, "drop_branch must be a probability below 1"),
-        ({"warmup_epochs": 30}, ValueError, "warmup_epochs must be below epochs 30"),
+        ({"warmup_epochs": 40}, ValueError, "warmup_epochs must be below epochs 40"),
         ({"norm_batch": 60}, ValueError, "batch_size must be a multiple of norm_batch 60"),
         ({"precision": "float16"}, ValueError, "precision must be auto"),
         ({"active": {"layer2": 11}}, ValueError, r"active\['layer2'\] must be 1 … 10"),
@@ -97,7 +97,7 @@ def test_a_listed_run_has_the_listed_parameters():
     """Another recipe under a listed name would be taken for the preset's result."""
     check_against_preset(TrainingParameters())
     check_against_preset(TrainingParameters(name="mine", epochs=7))
-    with pytest.raises(ValueError, match=r"epochs 30 against 7\. Give this run a name of its own"):
+    with pytest.raises(ValueError, match=r"epochs 40 against 7\. Give this run a name of its own"):
         check_against_preset(TrainingParameters(epochs=7))
     with pytest.raises(ValueError, match="unknown preset"):
         check_against_preset(dataclasses.replace(TrainingParameters(), preset="digit"))

@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, run, train, publish}."""
+"""Command line: python -m coded_resnext {reproduce, run, train, design, bench, publish}."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")
     train.set_defaults(command=_train)
 
+    design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
+    for option in ("classes", "branches", "active"):
+        design.add_argument(f"--{option}", type=int, required=True)
+    design.add_argument("--seed", type=int, default=0)
+    design.add_argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before")
+    design.add_argument("--output", help="a file for the scheme; printed otherwise")
+    design.set_defaults(command=_design)
+
+    bench = commands.add_parser("bench", help="time and memory of a training step: plain, coded, written out")
+    bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
+    bench.set_defaults(command=_bench)
+
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
     publish.set_defaults(command=_publish)
@@ -80,6 +92,25 @@ def _train(options: argparse.Namespace) -> None:
     values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
     record = fit(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
+
+
+def _design(options: argparse.Namespace) -> None:
+    from .design import design_scheme
+
+    sizes = (options.classes, options.branches, options.active)
+    scheme = design_scheme(*sizes, seed=options.seed, time_limit=options.time_limit)
+    for key, value in scheme.certificate().items():
+        print(f"{key}: {value}", file=sys.stderr)
+    if options.output:
+        scheme.save(options.output)
+    else:
+        print(scheme.to_text(), end="")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .benchmark import bench
+
+    print(bench(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ No torch in this module: notebooks that only look at codes start in a second.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -20,18 +21,23 @@ from .paths import PACKAGE
 
 SCHEMES = PACKAGE / "schemes"
 
+SIZES = ("classes", "branches", "active", "min_distance")  # header lines that the words themselves determine
+VOLATILE = "seconds"  # differs from run to run: kept out of the files, so that a regenerated file is the same file
+
 
 class CodingScheme:
     """The codewords of one ratio: row k belongs to class k, column n to branch n.
 
     Args:
         words: (K, N), zeros and ones or booleans.
+        provenance: where the words come from (construction, seed, …). Written into files and read back, but no part
+            of equality: a scheme is its words.
     Raises:
         ValueError: fewer than two words, other values than 0 and 1, repeated words, unequal weights,
             or a weight of 0.
     """
 
-    def __init__(self, words: np.ndarray | list[list[int]]) -> None:
+    def __init__(self, words: np.ndarray | list[list[int]], provenance: Mapping[str, object] | None = None) -> None:
         raw = np.asarray(words)
         if raw.ndim != 2 or raw.shape[0] < 2 or raw.shape[1] < 1:
             raise ValueError(f"a coding scheme is a table of at least 2 codewords, (K, N); got shape {raw.shape}")
@@ -39,6 +45,7 @@ class CodingScheme:
             raise ValueError(f"a codeword holds zeros and ones; got {np.unique(raw)[:5].tolist()}")
         self.words = raw.astype(bool)
         self.words.setflags(write=False)
+        self.provenance: dict[str, object] = dict(provenance or {})
         weights = self.words.sum(axis=1)
         if len(set(weights.tolist())) > 1:
             odd = int(np.flatnonzero(weights != weights[0])[0])
@@ -95,6 +102,33 @@ class CodingScheme:
         """(N,) number of classes that each branch works for."""
         return self.words.sum(axis=0)
 
+    def certificate(self) -> dict[str, object]:
+        """How good the scheme is, and how one knows.
+
+        Returns:
+            `distance`, the `bound` that no scheme of these sizes exceeds, its `proof` and whether the scheme is
+            `optimal`, that is meets it; `column_spread`, the fullest column less the emptiest; `close_pairs` at the
+            minimum distance and the `fewest_close_pairs` that any scheme of this distance has at least; the
+            `distance_distribution`; and from the provenance, None where it does not say: `construction`,
+            `seed`, `complete` (the search ended by itself), `seconds`.
+        """
+        from .bounds import distance_bound, fewest_close_pairs  # scipy, which reading a scheme does not need
+
+        sizes = self.num_classes, self.num_branches, self.num_active
+        bound = distance_bound(*sizes)
+        distribution = self.distance_distribution()
+        return {
+            "distance": self.min_distance,
+            "bound": bound.value,
+            "proof": bound.proof,
+            "optimal": self.min_distance == bound.value,
+            "column_spread": int(np.ptp(self.column_sums)),
+            "close_pairs": distribution[self.min_distance],
+            "fewest_close_pairs": fewest_close_pairs(*sizes, self.min_distance),
+            "distance_distribution": distribution,
+            **{key: self.provenance.get(key) for key in ("construction", "seed", "complete", VOLATILE)},
+        }
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CodingScheme) and np.array_equal(self.words, other.words)
 
@@ -113,30 +147,48 @@ class CodingScheme:
         return "\n".join(lines + [_digits(word) for word in self.words]) + "\n"
 
     def save(self, path: str | os.PathLike[str], **header: object) -> None:
-        """Write the scheme as text; `header` becomes the lines on top."""
-        Path(path).write_text(self.to_text(**header), encoding="utf-8")
+        """Write the scheme as text; on top the sizes, the provenance and `header`."""
+        sizes = zip(SIZES, (self.num_classes, self.num_branches, self.num_active, self.min_distance), strict=True)
+        lasting = {key: value for key, value in self.provenance.items() if key != VOLATILE}
+        Path(path).write_text(self.to_text(**dict(sizes) | lasting | header), encoding="utf-8")
 
     @classmethod
     def from_text(cls, text: str, source: str = "text") -> CodingScheme:
-        """Read what `to_text` wrote.
+        """Read what `to_text` or `save` wrote.
 
         Raises:
-            ValueError: naming `source` and the line, for ragged lines and characters other than 0 and 1.
+            ValueError: naming `source` and the line, for ragged lines, characters other than 0 and 1, and a header that
+                states other sizes than the words have.
         """
         rows: list[list[int]] = []
+        header: dict[str, object] = {}
         for number, line in enumerate(text.splitlines(), start=1):
             line = line.strip()
-            if not line or line.startswith("#"):
+            if line.startswith("#"):
+                key, colon, value = line[1:].partition(":")
+                if colon:
+                    header[key.strip()] = _value(value.strip())
+                continue
+            if not line:
                 continue
             if strange := sorted(set(line) - {"0", "1"}):
                 raise ValueError(f"{source}, line {number}: a codeword holds 0 and 1, got {strange[0]!r}")
             if rows and len(line) != len(rows[0]):
                 raise ValueError(f"{source}, line {number}: {len(line)} digits, the lines above have {len(rows[0])}")
             rows.append([int(digit) for digit in line])
+        stated = {key: header.pop(key) for key in SIZES if key in header}
         try:
-            return cls(np.array(rows, dtype=int).reshape(len(rows), -1))
+            scheme = cls(np.array(rows, dtype=int).reshape(len(rows), -1), provenance=header)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
+        found = (scheme.num_classes, scheme.num_branches, scheme.num_active, scheme.min_distance)
+        for key, value in zip(SIZES, found, strict=True):
+            if stated.get(key, value) != value:
+                raise ValueError(
+                    f"{source}: the header says {key}: {stated[key]}, the codewords have {value}: "
+                    f"was the file cut or edited?"
+                )
+        return scheme
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CodingScheme:
@@ -146,6 +198,53 @@ class CodingScheme:
 
 def _digits(word: np.ndarray) -> str:
     return "".join("1" if bit else "0" for bit in word)
+
+
+def _value(text: str) -> object:
+    """A header's value: an integer, True or False, else the text."""
+    if text in ("True", "False"):
+        return text == "True"
+    return int(text) if text.removeprefix("-").isdecimal() else text
+
+
+def assign_classes(scheme: CodingScheme, confusion: np.ndarray) -> CodingScheme:
+    """The same words, dealt out so that classes which are easily confused get words that are far apart.
+
+    The paper deals at random. Here two classes exchange words as long as that lowers Σ confusion[k, l] · (ones that
+    the words of k and l share), each time the two that lower it most: what a plain network confuses, a coded one may
+    tell apart by its branches.
+
+    Args:
+        confusion: (K, K), how often class k was taken for class l, counts or rates; the diagonal does not matter.
+    Returns:
+        A scheme with the same words; never with a larger sum than `scheme` has.
+    Raises:
+        ValueError: another shape than (K, K), negative or infinite entries.
+    """
+    table = np.asarray(confusion, dtype=float)
+    size = scheme.num_classes
+    if table.shape != (size, size):
+        raise ValueError(f"confusion must be a table of all classes, ({size}, {size}), got shape {table.shape}")
+    if not np.isfinite(table).all() or (table < 0).any():
+        raise ValueError("confusion holds counts or rates: every entry must be finite and not negative")
+    weight = (table + table.T) / max(table.max(), 1e-300)
+    np.fill_diagonal(weight, 0)
+    ones = scheme.words.astype(float)
+    shared = ones @ ones.T
+    order = np.arange(size)
+    mixed = weight @ shared  # [k, l]: what class k would pay with the word of class l
+    while True:
+        pay = np.diag(mixed)
+        change = mixed + mixed.T - pay[:, None] - pay + 2 * weight * (scheme.num_active - shared)
+        k, l = divmod(int(change.argmin()), size)
+        if change[k, l] > -1e-9:  # weights are at most 2 and shared ones integers: far above the rounding errors
+            return CodingScheme(scheme.words[order], provenance=scheme.provenance)
+        swap = [k, l]
+        order[swap] = order[swap[::-1]]
+        mixed += np.outer(weight[:, l] - weight[:, k], shared[k] - shared[l])
+        shared[swap] = shared[swap[::-1]]
+        shared[:, swap] = shared[:, swap[::-1]]
+        mixed[:, swap] = mixed[:, swap[::-1]]
 
 
 def scheme_path(num_classes: int, num_branches: int, num_active: int) -> Path:

@@ -63,7 +63,7 @@ class TrainingParameters:
     drop_branch: float = 0.1
     mu: float = 6.0
     exponent: float = 4.0
-    epochs: int = 30
+    epochs: int = 40
     warmup_epochs: int = 5
     learning_rate: float = 0.1
     final_learning_rate: float = 1e-4

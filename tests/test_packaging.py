@@ -1,0 +1,65 @@
+"""What installs the project agrees with itself."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from coded_resnext.paths import ROOT
+
+
+def locked() -> dict[str, Requirement]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(requirement.name): requirement for requirement in requirements}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_lock_has_exact_versions_and_no_registry():
+    for name, requirement in locked().items():
+        (pin,) = requirement.specifier
+        assert pin.operator == "==", name
+        assert requirement.url is None
+
+
+def test_the_lock_satisfies_the_project():
+    """Every direct requirement, of the package, its notebooks and its tests, with a version in its range."""
+    extras = project()["optional-dependencies"]
+    for line in [*project()["dependencies"], *extras["notebooks"], *extras["dev"]]:
+        wanted = Requirement(line)
+        (pin,) = locked()[canonicalize_name(wanted.name)].specifier
+        assert wanted.specifier.contains(pin.version), line
+
+
+def test_conda_installs_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["name"] == "coded-resnext"
+    python, pip, by_pip = environment["dependencies"]
+    assert pip == "pip"
+    assert by_pip == {"pip": ["-r requirements.lock", "-e ."]}
+    assert Requirement(project()["name"] + project()["requires-python"]).specifier.contains(
+        re.fullmatch(r"python=(\d+\.\d+)", python)[1]
+    )
+    assert "prefix" not in environment  # what an export leaves behind
+
+
+def test_the_readme_names_both_commands():
+    readme = (ROOT / "README.md").read_text()
+    assert "make reproduce" in readme
+    assert "make test" in readme
+
+
+def test_looking_at_codes_and_records_imports_no_torch():
+    """A reader without a GPU, or without patience, sees schemes, tables and figures in a second."""
+    script = (
+        "import sys, coded_resnext, coded_resnext.records, coded_resnext.notebooks, coded_resnext.diagrams;"
+        "coded_resnext.load_scheme(10, 10, 3).certificate(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
