@@ -4,7 +4,7 @@ The columns of an extended BCH code of length 2^m are the elements x of the fiel
 values of Tr(Σ_j a_j x^j) + c: linear in the coefficients, so that a handful of words generates it. Adding
 exponents one class after the other gives a chain of codes with falling distance and growing size; for 32
 columns it runs through the Reed-Muller codes as well. A length N < 2^m comes from fixing the columns beyond N: all to 0
-(shortened) or some to 1 (lifted). Differences of such words are words of the shortened code, so they all keep its distance.
+(shortened) or some to 1 (lifted). Differences of such words are words of the shortened code, so all keep its distance.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Simulated annealing of whole schemes: words move one 1 at a time until no two share too many ones (appendix A).
 
 The workhorse of the designer where there is room, and what lowers the number of pairs at the minimum distance. A
-word's w(N − w) moves (a branch that it leaves, a branch that it enters) are weighed all at once: with f(o) the price of a
+word's w(N − w) moves (a branch that it leaves, a branch that it enters) are weighed at once: with f(o) the price of a
 pair that shares o ones, the change is a sum over the other words that depends on their digits at the two
 branches only, so two matrix products over the K words give all of it. Then one move, or none, is drawn with the
 probability that the temperature gives it (heat bath).
@@ -88,7 +88,7 @@ def _anneal(
     Args:
         enough: pairs at the minimum distance that end the search; None ends it at the first scheme.
     """
-    num_classes, num_branches = rows.shape
+    num_classes = len(rows)
     weight = int(rows[0].sum())
     most = weight - distance // 2
     over = np.arange(weight + 1) - most

@@ -1,4 +1,4 @@
-"""How far apart codewords can be: proven upper bounds (appendix A asks for the largest distance, these say when to stop).
+"""How far apart codewords can be: proven upper bounds (appendix A asks for the largest, these say when to stop).
 
 A(n, d, w) is the largest number of words of length n and weight w at pairwise distance d or more. Whoever
 proves A(N, d, N_act) < K has proven that no scheme of K classes reaches distance d. Three proofs are tried:
@@ -144,7 +144,7 @@ def _counting(n: int, half: int, w: int) -> int:
 
 @cache
 def _zonal(n: int, w: int) -> tuple[tuple[Fraction, ...], ...]:
-    """[k][i], k, i = 0 … w: the k-th eigenfunction of the Johnson scheme at distance 2i, 1 at distance 0 (Delsarte 1973)."""
+    """[k][i], k, i = 0 … w: the k-th eigenfunction of the Johnson scheme at distance 2i, 1 at 0 (Delsarte 1973)."""
     return tuple(
         tuple(
             sum(
@@ -192,7 +192,7 @@ def fewest_close_pairs(num_classes: int, num_branches: int, num_active: int, dis
     """At least so many pairs of any scheme of this minimum distance are at exactly that distance.
 
     A linear program over the numbers P_i of pairs at distance 2i, with Delsarte's inequalities for this K and
-    with counts: the sets of k branches (k active together, or k silent together) are used by whole numbers of classes, so
+    with counts: sets of k branches (k active together, or k silent together) are used by whole numbers of classes: so
     that Σ P_i C(w − i, k) is smallest when these numbers differ by one at most. Again its dual is
     checked exactly.
 

@@ -13,7 +13,7 @@ from time import perf_counter
 CALL = 0.75e-6
 ELEMENT = 0.6e-9
 
-# Part of the time limit that is handed out as work. The costs are generous: the clock shows about half of the limit when
+# Part of the time limit that is handed out as work. The costs are generous: the clock shows about half the limit when
 # the work is done, so that a machine half as fast, or a shared one, still finishes before it rings.
 SHARE_OF_TIME = 0.7
 

@@ -2,7 +2,7 @@
 
 Many of the best packings known are invariant under a group. Asking for one makes the search smaller by the size
 of the group: an orbit is in or out. Here the columns form blocks of equal length, every block turns by one column at
-a time, and columns that are left over stay in place. An orbit under turns of the whole word has equal columns by itself.
+a time, and columns that are left over stay in place. An orbit under turns of the whole word has equal columns.
 """
 
 from __future__ import annotations

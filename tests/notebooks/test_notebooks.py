@@ -88,7 +88,7 @@ def test_plain_papermill_is_refused_in_the_notebook(tmp_path):
     """papermill itself only warns of a parameter that a notebook does not have; the second cell stops it."""
     import papermill
 
-    with pytest.raises(papermill.PapermillExecutionError, match="unknown parameter 'preste'.*'preset'"):
+    with pytest.raises(papermill.PapermillExecutionError, match=r"unknown parameter 'preste'.*'preset'"):
         papermill.execute_notebook(
             NOTEBOOKS / "11_paper_vs_ours.ipynb", tmp_path / "out.ipynb", {"preste": "digits"}, progress_bar=False
         )
