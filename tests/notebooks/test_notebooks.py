@@ -144,7 +144,7 @@ def test_command_line_errors_are_one_line(capsys):
     assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits'?\n"
     assert main(["train", "digits", "coded-s0", "-p", "epoch=3"]) == 1
     assert "did you mean 'epochs'" in capsys.readouterr().err
-    assert main(["train", "digits", "coded-s0", "-p", "epochs=3"]) == 1
+    assert main(["train", "digits", "coded-s0", "-p", "epochs=7"]) == 1
     assert "Give this run a name of its own" in capsys.readouterr().err
     assert main(["run", "03_train", "-p", "epochs"]) == 1
     assert "KEY=VALUE, got 'epochs'" in capsys.readouterr().err
