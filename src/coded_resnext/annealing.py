@@ -15,6 +15,9 @@ from .effort import CALL, ELEMENT, Effort
 
 # Prices in units of one shared 1 too many. Found on (36, 10, 5), (100, 20, 4) and (200, 24, 12); not delicate.
 REACH = {"allowed": 0.0, "first": 1.0, "more": 1.0, "column": 0.5, "hot": 0.6, "cold": 0.1}
+# Words that are far enough apart already, with columns off by little: only harmless moves, at once.
+LEVEL = {"allowed": 0.0, "first": 5.0, "more": 5.0, "column": 1.0, "hot": 0.5, "cold": 0.3}
+LEVEL_SWEEPS = 20
 # Here a pair at the minimum distance costs 1, and breaking the distance must never pay.
 THIN = {"allowed": 1.0, "first": 9.0, "more": 8.0, "column": 1.0, "hot": 1.0, "cold": 0.15}
 
@@ -49,6 +52,11 @@ def reach(rows: np.ndarray, distance: int, effort: Effort, rng: np.random.Genera
             return found
         sweeps *= 2
     return None
+
+
+def level(rows: np.ndarray, distance: int, effort: Effort, rng: np.random.Generator) -> np.ndarray | None:
+    """Make nearly equal columns equal without losing the distance; None where the words have no room for it."""
+    return _anneal(rows, distance, LEVEL, LEVEL_SWEEPS, effort, rng, enough=None)[0]
 
 
 def thin(rows: np.ndarray, distance: int, fewest: int, effort: Effort, rng: np.random.Generator) -> np.ndarray:

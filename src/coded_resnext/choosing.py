@@ -1,21 +1,24 @@
 """K words out of a packing: columns as equal as can be, few pairs at the minimum distance (appendix A).
 
-The paper picks greedily and ends with columns a few words apart. Equal columns are N equations over a choice: an
-annealing brings the columns within one or two of their target; then two exchanges at once are looked up that
-cancel what is left. A small packing leaves too few exchanges for that, so an exact solver finishes there.
+The paper picks greedily and ends with columns a few words apart. Equal columns are N equations over a choice. An
+annealing and a descent bring the columns within one or two of their target; then two exchanges at once are looked up
+that cancel what is left, or words that have room move a 1. A small packing leaves too few exchanges for that and may
+have no room: there an exact solver finishes.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import annealing
 from .effort import CALL, ELEMENT, Effort
 
 LARGEST_PACKING = 4_000  # words a choice is made from: their table of shared ones takes 64 MB
 SIEVE = (1 << 20) - 1
 NEAR = 12.0  # squared column excess from which looking for two exchanges pays
 HOT, COLD = 0.1, 0.003  # temperatures in units of the mean number of close pairs a word has
-ROUNDS = 400  # steps of the descent between two annealings
+PATIENCE = 40  # exchanges without more equal columns that end a descent
+ATTEMPTS = 4
 
 
 def choose(
@@ -30,17 +33,24 @@ def choose(
     """
     if len(rows) < num_classes:
         return None
+    ones, num_branches = rows.sum(axis=0), rows.shape[1]
+    full, rest = divmod(num_classes * int(rows[0].sum()), num_branches)
+    if ones.min() < full or (len(rows) - ones).min() < num_classes - full - (rest > 0):
+        return None  # a column has not enough ones, or not enough zeros, for any choice
     if len(rows) > LARGEST_PACKING:
         rows = rows[np.sort(rng.permutation(len(rows))[:LARGEST_PACKING])]
     if (halves := _complementary(rows)) is not None and len(halves) >= (num_classes + 1) // 2:
         return _choose_halves(rows, halves, num_classes, distance, effort, rng)
     table = _Table(rows, distance)
-    rounds = 0
-    while not effort.spent and rounds < 8:
-        rounds += 1
-        chosen = _anneal(table, num_classes, effort.part(effort.left / 3), rng)
-        if (exact := _equalise(table, chosen, effort, rng)) is not None:
-            return rows[exact]
+    for _ in range(ATTEMPTS):
+        if effort.spent:
+            break
+        chosen = _equalise(table, _anneal(table, num_classes, effort.part(effort.left / 3), rng), effort, rng)
+        if not table.excess(chosen).any():
+            return rows[chosen]
+        level = annealing.level(rows[chosen], distance, effort.part(effort.left / 3), rng)
+        if level is not None:
+            return level
     return _solve(rows, num_classes, effort)
 
 
@@ -96,26 +106,30 @@ def _anneal(table: _Table, size: int, effort: Effort, rng: np.random.Generator) 
     return chosen
 
 
-def _equalise(table: _Table, chosen: np.ndarray, effort: Effort, rng: np.random.Generator) -> np.ndarray | None:
+def _equalise(table: _Table, chosen: np.ndarray, effort: Effort, rng: np.random.Generator) -> np.ndarray:
     """Change a choice until its columns are as equal as can be: the best single exchange, without going back at once.
 
     Near the end no single exchange is small enough, as words at distance d differ in d columns, but two together
     often are. Each word gets a random number a column, summed over its ones: the columns' excess is cancelled by
     the two exchanges for which the sums of the four words say so, and these are found by looking sums of two up.
+
+    Returns:
+        The choice with the most equal columns that was met.
     """
-    chosen = chosen.copy()
+    chosen, best, least = chosen.copy(), chosen, np.inf
     key = rng.integers(1 << 62, size=table.rows.shape[1], dtype=np.int64)
     keys = table.rows.astype(np.int64) @ key  # modulo 2^64
     barred = np.zeros(len(chosen), dtype=int)  # the round before which a word may not move again
-    for round_ in range(ROUNDS):
+    improved = round_ = 0
+    while round_ - improved < PATIENCE and not effort.spent:
         excess = table.excess(chosen)
         square = float(excess @ excess)
-        if square == 0:
-            return chosen
+        if square < least:
+            best, least, improved = chosen.copy(), square, round_
         inside = np.flatnonzero(chosen & (barred <= round_))
         outside = np.flatnonzero(~chosen & (barred <= round_))
-        if effort.spent or not len(inside) or not len(outside):
-            return None
+        if square == 0 or not len(inside) or not len(outside):
+            break
         effort.spend(40 * CALL + 8 * ELEMENT * len(inside) * len(outside))
         if square <= NEAR:
             effort.spend(40 * CALL + 12 * ELEMENT * (len(inside) ** 2 + len(outside) ** 2))
@@ -128,7 +142,8 @@ def _equalise(table: _Table, chosen: np.ndarray, effort: Effort, rng: np.random.
         chosen[inside[out]], chosen[outside[new]] = False, True
         barred[inside[out]] = round_ + 3 + rng.integers(20)
         barred[outside[new]] = round_ + 3 + rng.integers(10)
-    return None
+        round_ += 1
+    return best
 
 
 def _cancelling(keys: np.ndarray, excess: np.int64, inside: np.ndarray, outside: np.ndarray) -> list[int]:

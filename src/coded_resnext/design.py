@@ -34,7 +34,7 @@ ALL_WORDS = 4_000  # so many words of the weight at most are handed to the choic
 # Shares of the effort. A short round finds what is easy, and so a scheme to fall back on; a long one tries the larger
 # distances; what is left makes the pairs at the minimum distance few.
 SHORT_SHARE = 0.03
-LONG_SHARE = 0.5
+LONG_SHARE = 0.6
 WORTH_IT = 0.75  # words for every class after a first look at a symmetry, from which a long look may reach K
 ENOUGH = 1.4  # words of a packing for every class: columns can be made equal, and there is choice for more
 
@@ -147,7 +147,7 @@ class _Search:
         found: dict[int, int] = {}
         while looks:
             length, most_orbits = looks.pop(0)
-            part = effort.part(effort.left / (len(looks) + 1 + len(lengths) * (most_orbits == orbits.FEW)))
+            part = effort.part(effort.left / (len(looks) + 1 + 2 * len(lengths) * (most_orbits == orbits.FEW)))
             words = orbits.orbit_packing(
                 *self.sizes[1:], distance, length, most_orbits, enough, part.part(0.7 * part.left), rng
             )
@@ -164,18 +164,18 @@ class _Search:
     ) -> packing.Words:
         """The largest packing known at this distance, enlarged as far as the effort goes."""
         num_classes, num_branches, num_active = self.sizes
-        if distance not in self.lists:
-            self.lists[distance] = algebraic_words
-            if packing.listable(num_branches, num_active):
-                listed = packing.lexicographic_packing(num_branches, num_active, distance, effort.part(effort.left / 2))
-                self.lists[distance] = max(listed, algebraic_words, key=len)
+        known = self.lists.get(distance, algebraic_words)
+        if distance not in self.lists and packing.listable(num_branches, num_active):
+            listing = effort.part(effort.left / 2)
+            known = max(packing.lexicographic_packing(*self.sizes[1:], distance, listing), known, key=len)
+            if listing.spent:  # broken off: all its words begin with zeros, which nothing can balance
+                return known
         if comb(num_branches, num_active) <= packing.LARGEST_TABLE:
             words = packing.words_of_weight(num_branches, num_active)
         else:
             words = algebraic.weight_class(num_branches, num_active, 2)
-        self.lists[distance] = packing.grow(
-            self.lists[distance], words, num_active, distance, int(ENOUGH * num_classes), effort, rng
-        )
+        enough = int(ENOUGH * num_classes)
+        self.lists[distance] = packing.grow(known, words, num_active, distance, enough, effort, rng)
         log.info("  packing by exchanges: %d words", len(self.lists[distance]))
         return self.lists[distance]
 

@@ -22,7 +22,7 @@ Words = np.ndarray  # (M,) uint64
 HEADS = 5_000  # beginnings that a lexicographic list is split into
 LARGEST_TABLE = 20_000_000  # words that are written down at once: 160 MB
 LARGEST_LIST = 1_000_000_000  # words a lexicographic list may have: 16 of 32, the paper's largest, are 0.6e9
-LARGEST_POOL = 300_000  # words that growth looks at in every step
+LARGEST_POOL = 100_000  # words that growth looks at in every step
 POOL_CONFLICTS = 2  # words of the packing that a word of the pool may conflict with
 MEMBER = 1_000  # added to a word's conflicts while it is in the packing, so that no search meets it
 STALLED = 20_000  # steps without a larger packing that end a growth
@@ -196,13 +196,13 @@ def exchange(
 def _nearly_free(packing: Words, words: Words, most: int, effort: Effort) -> Words:
     """Words that share more than `most` ones with at most `POOL_CONFLICTS` words of the packing."""
     kept = []
-    for start in range(0, len(words), 1 << 15):  # pieces that stay in the processor's cache
-        piece = words[start : start + (1 << 15)]
-        conflicts = np.zeros(len(piece), dtype=np.uint16)
+    for start in range(0, len(words), 1 << 17):  # pieces that stay in the processor's cache
+        piece = words[start : start + (1 << 17)]
+        conflicts = np.zeros(len(piece), dtype=np.uint8)
         for index, word in enumerate(packing):
             conflicts += np.bitwise_count(piece & word) > most
-            effort.spend(4 * CALL + 1.5 * ELEMENT * len(piece))
-            if index % 32 == 31:
+            effort.spend(4 * CALL + 0.8 * ELEMENT * len(piece))
+            if index % 64 == 63:  # long before a count of 255
                 few = conflicts <= POOL_CONFLICTS
                 piece, conflicts = piece[few], conflicts[few]
         kept.append(piece[conflicts <= POOL_CONFLICTS])
