@@ -86,9 +86,10 @@ def report_peak(kind: str) -> None:
 def bench(rounds: int) -> str:
     """Measure, write data/results/benchmark/step-resnext29-10x11d.json, and return a table as text."""
     started, begun = now(), time.perf_counter()
+    # Memory first: on Linux a child's peak starts at its parent's, which is small only before it trains itself.
+    memory = {kind: peak_memory(kind) for kind in KINDS}
     seconds = time_steps(rounds)
     where = describe_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.float32)
-    memory = {kind: peak_memory(kind) for kind in KINDS}
     metrics = {}
     for kind in KINDS[1:]:
         key = kind.replace(" ", "_")
