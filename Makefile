@@ -14,7 +14,7 @@ INSTALLED := $(ENV)/.coded-resnext-installed
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce test test-slow lint lab figures publish bench clean
+.PHONY: help reproduce test test-slow lint lab publish bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
