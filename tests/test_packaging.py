@@ -56,6 +56,15 @@ def test_the_readme_names_both_commands():
     assert "make test" in readme
 
 
+def test_the_readmes_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["logits"].shape == (8, 10)
+    assert names["early"].shape == names["cat"].shape == (8,)
+    assert names["loss"].item() > 0
+
+
 def test_looking_at_codes_and_records_imports_no_torch():
     """A reader without a GPU, or without patience, sees schemes, tables and figures in a second."""
     script = (

@@ -79,20 +79,12 @@ def train_batches(
         yield normalise(pixels, images.mean, images.std), labels.to(device, non_blocking=True)
 
 
-def eval_batches(
-    images: ImageSet, batch_size: int, device: torch.device, constants: ImageSet | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in order, unchanged: normalised images and labels, on the device.
-
-    Args:
-        constants: the set whose mean and deviation normalise, by default the images' own. A deployed
-            classifier cannot know that an image is foreign: it uses those of its training set.
-    """
-    known = constants or images
+def eval_batches(images: ImageSet, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, unchanged: normalised images and labels, on the device."""
     for start in range(0, len(images), batch_size):
         stop = min(start + batch_size, len(images))
         pixels = images.take(start, stop).to(device, non_blocking=True)
-        yield normalise(pixels, known.mean, known.std), images.labels[start:stop].to(device, non_blocking=True)
+        yield normalise(pixels, images.mean, images.std), images.labels[start:stop].to(device, non_blocking=True)
 
 
 def crop_and_flip(pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator) -> Tensor:

@@ -43,7 +43,7 @@ class ImageSet:
         name: of the data set.
         labels: (n,) int64.
         classes: a name for each label.
-        mean, std: by channel, of the training images of this set, 0 … 1.
+        mean, std: by channel, 0 … 1, what the images are normalised with; see `normalised_as`.
         pixels: (n, C, H, W) uint8, or None when the images are on disk.
         files: n paths, when they are.
         image_size: height and width; of the crop, when they are on disk.
@@ -74,6 +74,13 @@ class ImageSet:
             pixels=None if self.pixels is None else self.pixels[chosen],
             files=tuple(self.files[i] for i in chosen.tolist()) if self.files else (),
         )
+
+    def normalised_as(self, mean: Sequence[float], std: Sequence[float]) -> ImageSet:
+        """The same images under the constants of a network's training set, which a deployed network must use for all.
+
+        It cannot know that an image is foreign; and a folder's test images, measured, have other constants.
+        """
+        return replace(self, mean=tuple(mean), std=tuple(std))
 
     def image(self, index: int) -> Image.Image:
         """One image as PIL, as it is stored."""

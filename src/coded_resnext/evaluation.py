@@ -71,22 +71,17 @@ def branch_removal(
 
 
 @torch.inference_mode()
-def binary_logits(
-    model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device, constants: ImageSet
-) -> Tensor:
+def binary_logits(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Tensor:
     """The logit of every class's binary classifier, (n, K): column k with only the branches of codeword k.
 
     The blocks before the first coded one are the same for all classes and run once per image.
-
-    Args:
-        constants: the set whose mean and deviation normalise, the training set's.
     """
     model.eval()
     start = model.block_names.index(next(iter(model.schemes)))
     masks = [class_mask(model.schemes, [k]) for k in range(model.num_classes)]
     masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
     logits = []
-    for pixels, _ in eval_batches(images, batch_size, device, constants):
+    for pixels, _ in eval_batches(images, batch_size, device):
         shared, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
         columns = []
         for k, mask in enumerate(masks):

@@ -35,18 +35,12 @@ class Predictions:
 
 
 @torch.inference_mode()
-def predict(
-    model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device, constants: ImageSet | None = None
-) -> Predictions:
-    """Logits and energies of all images in order, in evaluation mode and float32.
-
-    Args:
-        constants: the set whose mean and deviation normalise, by default the images' own.
-    """
+def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
+    """Logits and energies of all images in order, in evaluation mode and float32."""
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {name: [] for name in model.schemes}
-    for pixels, _ in eval_batches(images, batch_size, device, constants):
+    for pixels, _ in eval_batches(images, batch_size, device):
         answer, spent = model(pixels, return_energies=True)
         logits.append(answer.cpu())
         for name, value in spent.items():

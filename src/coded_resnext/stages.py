@@ -51,17 +51,26 @@ class Run:
 
     @cached_property
     def test(self) -> ImageSet:
-        return load_images(self.training["data"], "test", image_size=self.training["image_size"])
+        return self._load("test")
 
     @cached_property
     def train(self) -> ImageSet:
         """The images it was trained on, without those held out."""
-        images = load_images(self.training["data"], "train", image_size=self.training["image_size"])
-        return split_holdout(images, self.training["holdout"], seed=HOLDOUT_SEED)[0]
+        return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
 
     @cached_property
     def foreign(self) -> ImageSet | None:
-        return out_of_distribution(self.training["data"])
+        images = out_of_distribution(self.training["data"])
+        return None if images is None else self._as_in_training(images)
+
+    def _load(self, split: str) -> ImageSet:
+        return self._as_in_training(
+            load_images(self.training["data"], split, image_size=self.training["image_size"])
+        )
+
+    def _as_in_training(self, images: ImageSet) -> ImageSet:
+        data = self.checkpoint.description["data"]
+        return images.normalised_as(data["mean"], data["std"])
 
 
 def measure_accuracy(run: Run) -> Measured:
@@ -95,7 +104,7 @@ def measure_specialisation(run: Run) -> Measured:
 def measure_binary_classifiers(run: Run) -> Measured:
     """Figures 2b, 2c, 3, 7 and 8."""
     logits = {
-        which: None if images is None else binary_logits(run.model, images, run.batch_size, run.device, run.train)
+        which: None if images is None else binary_logits(run.model, images, run.batch_size, run.device)
         for which, images in (("train", run.train), ("test", run.test), ("foreign", run.foreign))
     }
     points = binary_classifiers(

@@ -65,7 +65,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     train, held = split_holdout(
         load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, HOLDOUT_SEED
     )
-    test = load_images(parameters.data, "test", image_size=parameters.image_size)
+    test = load_images(parameters.data, "test", image_size=parameters.image_size).normalised_as(train.mean, train.std)
     if test.classes != train.classes:
         raise ValueError(f"{parameters.data}: the test images have other classes than the training images")
     if len(train) < parameters.batch_size:
@@ -105,7 +105,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
         epoch_begun = time.perf_counter()
         row = runner.train(epoch)
         if accelerator.is_main_process:
-            row |= _answers(model, held or test, device, train)
+            row |= _answers(model, held or test, device)
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
@@ -121,7 +121,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
             parameters=to_plain(parameters),
             seed=parameters.seed,
             checkpoint=finished.weights_hash,
-            metrics={f"test_{key}": value for key, value in _answers(model, test, device, train).items()},
+            metrics={f"test_{key}": value for key, value in _answers(model, test, device).items()},
             history=history,
             device=describe_device(device, runner.precision, accelerator.num_processes),
             started=started,
@@ -305,11 +305,9 @@ def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
     return checkpoint
 
 
-def _answers(
-    model: CodedResNeXt, images: ImageSet, device: torch.device, constants: ImageSet
-) -> dict[str, float]:
+def _answers(model: CodedResNeXt, images: ImageSet, device: torch.device) -> dict[str, float]:
     """Accuracy of the softmax and, of a coded network, of its last block as a decoder, percent."""
-    predictions = predict(model, images, EVALUATION_BATCH, device, constants)
+    predictions = predict(model, images, EVALUATION_BATCH, device)
     answers = {"accuracy": predictions.accuracy(images.labels)}
     if model.schemes:
         block, scheme = list(model.schemes.items())[-1]
