@@ -14,7 +14,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .codes import CodingScheme
-from .figures import ACTIVE, CODED, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, legend, styled
+from .figures import ACTIVE, CODED, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, legend, styled
 
 BITS = ListedColormap(["white", ACTIVE])
 LARGE = 30  # codewords; more are drawn lying and without cells
@@ -123,12 +123,7 @@ def distances(schemes: Mapping[str, CodingScheme], bounds: Mapping[str, int] | N
         axes.set_title(title, fontsize="medium")
         axes.set_xlim(0, 2 * scheme.num_active + 1)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[2, 4, 5, 10]))
-    for axes in grid[len(schemes) :]:
-        axes.set_axis_off()
-    figure.supxlabel("Hamming distance")
-    figure.supylabel("share of pairs (%)")
-    legend(figure)
-    return figure
+    return finish_grid(figure, grid[len(schemes) :], "Hamming distance", "share of pairs (%)")
 
 
 @styled

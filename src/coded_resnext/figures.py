@@ -141,6 +141,16 @@ def legend(figure: Figure) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
 
 
+def finish_grid(figure: Figure, unused: Sequence[Axes], xlabel: str, ylabel: str) -> Figure:
+    """Labels and legend that panels share; places without a panel stay empty."""
+    for axes in unused:
+        axes.set_axis_off()
+    figure.supxlabel(xlabel)
+    figure.supylabel(ylabel)
+    legend(figure)
+    return figure
+
+
 @styled
 def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
     """Figure 2a: accuracy against the number of branches removed from one block, active or inactive ones.
@@ -286,12 +296,7 @@ def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mappin
         axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
         axes.set_title(histogram["class"], fontsize="medium")
         axes.locator_params(nbins=4)
-    for axes in grid[len(histograms) :]:
-        axes.set_axis_off()
-    figure.supxlabel("logit of the class's binary classifier")
-    figure.supylabel("share of images (%)")
-    legend(figure)
-    return figure
+    return finish_grid(figure, grid[len(histograms) :], "logit of the class's binary classifier", "share of images (%)")
 
 
 def _check_kind(table: pd.DataFrame) -> None:
