@@ -6,13 +6,13 @@ import math
 import pytest
 
 from coded_resnext import records
-from coded_resnext.records import metric, now, read_record, read_stage, record_path, write_atomically, write_record
+from coded_resnext.records import begin, metric, read_record, read_stage, record_path, write_atomically, write_record
 
 
 def write(preset="records", stage="accuracy", name="coded-s0", metrics=None, **more):
     return write_record(
         preset, stage, name, parameters={"mu": 6.0}, seed=0, checkpoint=None,
-        metrics={"accuracy": 99.0} if metrics is None else metrics, device="CPU", started=now(), seconds=1.0, **more,
+        metrics={"accuracy": 99.0} if metrics is None else metrics, beginning=begin("CPU"), seconds=1.0, **more,
     )  # fmt: skip
 
 
@@ -74,3 +74,14 @@ def test_a_failed_write_keeps_what_was_there(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_record_names_the_code_that_ran_not_the_code_that_is_there_when_it_ends(monkeypatch):
+    monkeypatch.setattr(records, "_git", lambda command, *_: {"rev-parse": "before", "status": ""}[command])
+    beginning = begin("CPU")
+    monkeypatch.setattr(records, "_git", lambda command, *_: {"rev-parse": "after", "status": " M x.py"}[command])
+    record = write_record(
+        "records", "accuracy", "later", parameters={}, seed=0, checkpoint=None, metrics={}, beginning=beginning
+    )
+    assert (record["environment"]["commit"], record["environment"]["dirty"]) == ("before", False)
+    assert 0 <= record["seconds"] < 60

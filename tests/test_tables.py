@@ -7,7 +7,7 @@ import pytest
 
 from coded_resnext import paths, records, tables
 from coded_resnext.parameters import load_preset, to_plain
-from coded_resnext.records import now, read_stage, write_record
+from coded_resnext.records import begin, read_stage, write_record
 from coded_resnext.summaries import accuracy_table, binary_table, early_table, removal_table, run_kinds, wilson
 
 IMAGES = 1000
@@ -27,7 +27,7 @@ def write(stage, name, metrics=None, changes=None, **more):
     parameters = dataclasses.replace(listed["plain-s0" if name.startswith("plain") else "coded-s0"], name=name)
     return write_record(
         "digits", stage, name, parameters={**to_plain(parameters), **(changes or {})}, seed=0, checkpoint=None,
-        metrics={"images": IMAGES, **(metrics or {})}, device="CPU", started=now(), seconds=1.0, **more,
+        metrics={"images": IMAGES, **(metrics or {})}, beginning=begin("CPU"), seconds=1.0, **more,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from .losses import CodingLoss
 from .model import CodedResNeXt, coded_resnext29_10x11d
 from .paths import PACKAGE
-from .records import now, write_record
+from .records import begin, write_record
 from .reference import write_out
 from .training import describe_device
 
@@ -85,11 +85,11 @@ def report_peak(kind: str) -> None:
 
 def bench(rounds: int) -> str:
     """Measure, write data/results/benchmark/step-resnext29-10x11d.json, and return a table as text."""
-    started, begun = now(), time.perf_counter()
+    where = describe_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.float32)
+    beginning = begin(where)
     # Memory first: on Linux a child's peak starts at its parent's, which is small only before it trains itself.
     memory = {kind: peak_memory(kind) for kind in KINDS}
     seconds = time_steps(rounds)
-    where = describe_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.float32)
     metrics = {}
     for kind in KINDS[1:]:
         key = kind.replace(" ", "_")
@@ -98,7 +98,7 @@ def bench(rounds: int) -> str:
     write_record(
         "benchmark", "step", "resnext29-10x11d",
         parameters={"batch_size": BATCH, "rounds": rounds}, seed=0, checkpoint=None, metrics=metrics,
-        device=where, started=started, seconds=time.perf_counter() - begun,
+        beginning=beginning,
         curves=[{"network": kind, "step_seconds": seconds[kind], "peak_megabytes": memory[kind]} for kind in KINDS],
     )  # fmt: skip
     lines = [

@@ -12,7 +12,9 @@ import math
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +26,28 @@ SCHEMA = 1
 GENERATED = ("data/results", "figures", "notebooks/*.ipynb", "README.md")  # what a reproduction rewrites
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """When a run began and what it ran on: read then, since the checkout may change before its record is written."""
+
+    started: datetime
+    clock: float
+    environment: dict[str, Any]
+
+    def elapsed(self) -> float:
+        """Seconds since."""
+        return time.perf_counter() - self.clock
+
+
+def begin(device: str) -> Beginning:
+    """To be called before a run computes anything.
+
+    Args:
+        device: what it runs on, in words without a host name.
+    """
+    return Beginning(datetime.now(UTC), time.perf_counter(), environment(device))
+
+
 def write_record(
     preset: str,
     stage: str,
@@ -33,9 +57,8 @@ def write_record(
     seed: int | None,
     checkpoint: str | None,
     metrics: Mapping[str, float],
-    device: str,
-    started: datetime,
-    seconds: float,
+    beginning: Beginning,
+    seconds: float | None = None,
     history: Sequence[Mapping[str, Any]] = (),
     **more: Any,
 ) -> dict[str, Any]:
@@ -44,6 +67,8 @@ def write_record(
     Args:
         checkpoint: sha256 of the weights that the run made or used.
         metrics: numbers by name; accuracies in percent.
+        beginning: of the run, see `begin`.
+        seconds: that the run took, when it is not the time since then.
         history: one row an epoch, for training.
         more: what figures need beyond scalars: `curves`, `histograms`, `points`.
     Raises:
@@ -61,9 +86,9 @@ def write_record(
         "checkpoint": checkpoint,
         "metrics": dict(metrics),
         "history": list(history),
-        "environment": environment(device),
-        "started": started.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
+        "environment": beginning.environment,
+        "started": beginning.started.isoformat(timespec="seconds"),
+        "seconds": round(beginning.elapsed() if seconds is None else seconds, 1),
         **more,
     }
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
@@ -147,11 +172,6 @@ def environment(device: str) -> dict[str, Any]:
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
     }
-
-
-def now() -> datetime:
-    """The time a stage starts, UTC."""
-    return datetime.now(UTC)
 
 
 def _git(*arguments: str) -> str | None:

@@ -7,7 +7,6 @@ not, the committed record stands for it: a fresh clone shows results without tra
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from functools import cached_property
 from statistics import fmean
@@ -29,7 +28,7 @@ from .model import CodedResNeXt
 from .parameters import EvaluationParameters, load_preset
 from .paths import RUNS
 from .prediction import predict
-from .records import now, read_record, write_record
+from .records import begin, read_record, write_record
 from .training import describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
@@ -172,7 +171,7 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
 def _evaluate_run(
     stage: str, name: str, run: Run, measure: Callable[[Run], Measured], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    started, begun = now(), time.perf_counter()
+    beginning = begin(describe_device(run.device, torch.float32))
     metrics, more = measure(run)
     return write_record(
         run.training["preset"], stage, name,
@@ -180,9 +179,7 @@ def _evaluate_run(
         seed=run.training["seed"],
         checkpoint=run.checkpoint.weights_hash,
         metrics=metrics,
-        device=describe_device(run.device, torch.float32),
-        started=started,
-        seconds=time.perf_counter() - begun,
+        beginning=beginning,
         **more,
     )  # fmt: skip
 

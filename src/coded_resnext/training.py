@@ -35,7 +35,7 @@ from .losses import CodingLoss
 from .model import CodedResNeXt
 from .parameters import TrainingParameters, check_against_preset, differences, to_plain
 from .prediction import predict
-from .records import now, read_record, record_path, write_record
+from .records import begin, read_record, record_path, write_record
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
@@ -98,7 +98,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     }  # fmt: skip
 
     runner = _Epochs(parameters, model, optimiser, accelerator, train)
-    started, begun = now(), time.perf_counter()
+    beginning = begin(describe_device(device, runner.precision, accelerator.num_processes))
     if accelerator.is_main_process and len(history) < parameters.epochs:
         print(_HEADER, file=sys.stderr, flush=True)
     for epoch in range(len(history), parameters.epochs):
@@ -109,7 +109,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
-            seconds = earlier_seconds + time.perf_counter() - begun
+            seconds = earlier_seconds + beginning.elapsed()
             progress = {"epoch": len(history), "history": history, "seconds": seconds}
             save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description | progress)
         accelerator.wait_for_everyone()
@@ -123,8 +123,7 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
             checkpoint=finished.weights_hash,
             metrics={f"test_{key}": value for key, value in _answers(model, test, device).items()},
             history=history,
-            device=describe_device(device, runner.precision, accelerator.num_processes),
-            started=started,
+            beginning=beginning,
             seconds=finished.description["seconds"],
         )  # fmt: skip
     accelerator.wait_for_everyone()
