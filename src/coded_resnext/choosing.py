@@ -194,6 +194,8 @@ def _choose_halves(
 
 def _solve(rows: np.ndarray, num_classes: int, effort: Effort) -> np.ndarray | None:
     """The choice as N equations for an exact solver; None where OR-tools is missing or finds nothing in its time."""
+    if effort.spent:
+        return None
     try:
         from ortools.sat.python import cp_model
     except ImportError:

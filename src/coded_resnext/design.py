@@ -54,7 +54,9 @@ def design_scheme(
         num_branches: N, at most 64.
         num_active: N_act, 1 … N.
         seed: of all random choices, the order of the words included.
-        time_limit: seconds. More of it buys more search, so it is an argument like any other.
+        time_limit: seconds of processor time for the search, which other programs on the machine do not use up. More
+            of it buys more search, so it is an argument like any other. The bound on the distance is proven before,
+            which takes seconds for 64 branches and much less for 32.
     Raises:
         TypeError, ValueError: sizes that cannot be, as `check_sizes`; more than 64 branches or 2000 classes; a time
             limit that is not positive.
@@ -68,9 +70,10 @@ def design_scheme(
     if not time_limit > 0:
         raise ValueError(f"time_limit is in seconds and must be positive, got {time_limit!r}")
     started = perf_counter()
-    effort = Effort(time_limit)
     sizes = int(num_classes), int(num_branches), min(int(num_active), int(num_branches - num_active))
-    rows, construction = _Search(*sizes, seed, effort).run() if sizes[2] else (None, "")
+    bound = distance_bound(*sizes).value
+    effort = Effort(time_limit)
+    rows, construction = _Search(*sizes, seed, effort).run(bound)
     if sizes[2] < num_active:
         rows, construction = ~rows, f"complement of: {construction}"
     # In the paper chance decides which class gets which word; sorted first, the order depends on the words alone.
@@ -94,20 +97,23 @@ class _Search:
         self.effort = effort
         self.lists: dict[int, packing.Words] = {}  # lexicographic packings by distance, grown as far as they are
 
-    def run(self) -> tuple[np.ndarray, str]:
-        """(K, N) booleans, and how they came about."""
+    def run(self, bound: int) -> tuple[np.ndarray, str]:
+        """(K, N) booleans, at this distance at most, and how they came about."""
         num_classes, num_branches, num_active = self.sizes
         if num_classes == comb(num_branches, num_active):
             return packing.to_rows(packing.words_of_weight(num_branches, num_active), num_branches), "all words"
-        bound = distance_bound(*self.sizes).value
         log.info("%d classes, %d branches, %d active: distance at most %d", *self.sizes, bound)
         distance, rows, construction = 2, self._spread_words(), "distinct words"
         short = SHORT_SHARE * self.effort.left
         for lower in range(bound, 2, -2):
+            if self.effort.spent:
+                break
             if found := self._try(lower, self.effort.part(short)):
                 distance, (rows, construction) = lower, found
                 break
         for better in range(bound, distance, -2):
+            if self.effort.spent:
+                break
             if found := self._try(better, self.effort.part(LONG_SHARE * self.effort.left)):
                 distance, (rows, construction) = better, found
                 break
@@ -145,7 +151,7 @@ class _Search:
         lengths = orbits.block_lengths(self.sizes[1])
         looks = [(length, orbits.FEW) for length in lengths]
         found: dict[int, int] = {}
-        while looks:
+        while looks and not effort.spent:
             length, most_orbits = looks.pop(0)
             part = effort.part(effort.left / (len(looks) + 1 + 2 * len(lengths) * (most_orbits == orbits.FEW)))
             words = orbits.orbit_packing(
