@@ -8,6 +8,7 @@ sample towards the codeword of its class, see losses.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 # Under the smallest mean energy that the network can mean: t² of float32 activations of 1e-10. It keeps
 # the gradient finite when every branch of a sample is silent or removed, and moves no other result.
 SMALLEST_ENERGY = 1e-20
+
+# (u, weight, num_branches, keep, drop) to the sum over branches and their energies, see `coded_sum`.
+BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
@@ -64,10 +68,10 @@ def coded_sum(
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
-    return F.conv2d(_scale_branches(u, scale, num_branches), weight), energies
+    return F.conv2d(scale_branches(u, scale, num_branches), weight), energies
 
 
-def _scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
+def scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
     """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
     per_branch = scale.expand(u.shape[0], num_branches)
     per_channel = per_branch.repeat_interleave(u.shape[1] // num_branches, dim=1)
@@ -105,8 +109,8 @@ class CodedBottleneck(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
             )
-        # How the branches are normalised and summed; reference.write_out exchanges it for the equations.
-        self.coded_sum = coded_sum
+        # How the branches are normalised and summed: variants.py has others, reference.py the equations themselves.
+        self.coded_sum: BranchSum = coded_sum
         self._initialise()
 
     @property
@@ -143,6 +147,6 @@ class CodedBottleneck(nn.Module):
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = _scale_branches(u, branch_mask, self.num_branches)
+                u = scale_branches(u, branch_mask, self.num_branches)
             summed, energies = self.conv3(u), None
         return self.relu(self.bn3(summed) + shortcut), energies

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .parameters import TrainingParameters, load_preset, to_plain
+from .parameters import load_preset, to_plain, with_defaults
 from .records import metric
 
 Record = Mapping[str, Any]
 
 Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 NO_KIND = ("name", "seed", "preset", "coded")  # what does not make a run another kind; "coded" is the kind's first word
-CODED_ONLY = ("mu", "drop_branch", "exponent", "active")  # a plain network has no use for them
+CODED_ONLY = ("mu", "drop_branch", "exponent", "branch_sum", "active")  # a plain network has no use for them
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
 POINT_COLUMNS = ("threshold", "recall", "precision", "average_precision", "precision_out", "average_precision_out")
 
@@ -150,7 +150,7 @@ def _changes(records: Iterable[Record]) -> list[tuple[dict[str, Any], dict[str, 
     references: dict[str, dict[str, Any]] = {}
     pairs = []
     for record in records:
-        parameters = {**to_plain(TrainingParameters()), **record["parameters"]}  # older records lack newer parameters
+        parameters = with_defaults(record["parameters"])
         preset = parameters["preset"]
         if preset not in references:
             references[preset] = _first_coded_run(preset)
