@@ -13,7 +13,6 @@ from coded_resnext import (
     load_scheme,
 )
 from coded_resnext.accounting import count_parameters, multiply_adds
-from coded_resnext.subnetwork import Subnetwork
 
 PAPERS = [(coded_resnext29_10x11d, 32), (coded_resnext29_20x6d, 32), (coded_resnext50_32x4d, 160)]
 
@@ -53,7 +52,7 @@ def test_what_one_class_keeps(paper, everything, without_shortcuts, convolutions
     """Percent of the full network, from the tensors that are there; every class keeps as much."""
     factory, size = paper
     model = factory()
-    one = Subnetwork(model.options, model.schemes, [model.num_classes - 1])
+    one = extract_subnetwork(model, [model.num_classes - 1])
     full, kept = count_parameters(model), count_parameters(one)
     assert round(100 * kept.total / full.total, 1) == everything
     assert round(100 * kept.without_shortcuts / full.without_shortcuts, 1) == without_shortcuts
