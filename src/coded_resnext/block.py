@@ -18,8 +18,8 @@ from torch import Tensor, nn
 # the gradient finite when every branch of a sample is silent or removed, and moves no other result.
 SMALLEST_ENERGY = 1e-20
 
-# (u, weight, num_branches, keep, drop) to the sum over branches and their energies, see `coded_sum`.
-BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
+# (u, weight, num_branches, keep, drop, of) to the sum over branches and their energies, see `coded_sum`.
+BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None, int | None], tuple[Tensor, Tensor]]
 
 
 def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
@@ -44,7 +44,12 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
 
 
 def coded_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
 
@@ -57,13 +62,15 @@ def coded_sum(
         num_branches: N; the mean in equation 3 divides by it however many branches are kept.
         keep: (N,) or (B, N); 0 removes a branch before the normalisation.
         drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
+        of: N, where only `num_branches` of them are there: those cut away count as zero energy.
     Returns:
         The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
     """
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    scale = energies.mean(1, keepdim=True).clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
+    mean = energies.sum(1, keepdim=True) / (of or num_branches)
+    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
     energies = energies * scale.square()
     for factor in (keep, drop):
         if factor is not None:
@@ -88,18 +95,27 @@ class CodedBottleneck(nn.Module):
         branch_width: d, channels of one branch inside.
         num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
         stride: of the 3x3 convolution and the projection.
+        kept: branches that are there; None is all N. Those cut away still count in equation 3, as zero energy.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, num_branches: int, branch_width: int, num_active: int, stride: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_branches: int,
+        branch_width: int,
+        num_active: int,
+        stride: int,
+        kept: int | None = None,
     ) -> None:
         super().__init__()
-        width = num_branches * branch_width
         self.num_branches = num_branches
+        self.kept = num_branches if kept is None else kept
+        width = self.kept * branch_width
         self.num_active = num_active
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=num_branches, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=self.kept, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
@@ -137,16 +153,16 @@ class CodedBottleneck(nn.Module):
             branch_mask: (N,) or (B, N) boolean; False removes the branch.
             drop: (B, N) factors of dropSubNNs.
         Returns:
-            Output (B, C_out, H', W') and r·E(t̄), (B, N) with rows that sum to N_act; None where the ratio is 1.
+            Output (B, C_out, H', W') and r·E(t̄), (B, kept) with rows that sum to N_act; None where the ratio is 1.
         """
         shortcut = x if self.downsample is None else self.downsample(x)
         u = self.relu(self.bn1(self.conv1(x)))
         u = self.relu(self.bn2(self.conv2(u)))
         if self.coded:
-            summed, energies = self.coded_sum(u, self.conv3.weight, self.num_branches, branch_mask, drop)
+            summed, energies = self.coded_sum(u, self.conv3.weight, self.kept, branch_mask, drop, self.num_branches)
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = scale_branches(u, branch_mask, self.num_branches)
+                u = scale_branches(u, branch_mask, self.kept)
             summed, energies = self.conv3(u), None
         return self.relu(self.bn3(summed) + shortcut), energies

@@ -15,3 +15,7 @@ class NotebookFailed(RuntimeError):
 
 class NothingToShow(LookupError):
     """A figure or table that a preset's records do not have; the message says what is missing and what makes it."""
+
+
+class NotEqual(ArithmeticError):
+    """Two forms of one network answered differently; the message says by how much."""

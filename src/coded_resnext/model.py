@@ -36,6 +36,8 @@ class CodedResNeXt(nn.Module):
         drop_branch: probability of dropSubNNs, in training.
         branch_sum: of coded blocks; "normalised" is equation 3, "raw" and "concatenated" its ablations, whose
             energies need not sum to N_act ("raw") and whose paths need not work alone ("concatenated").
+    Attributes:
+        options: the arguments above but for the schemes, JSON-ready: with the schemes they make the network again.
     Raises:
         ValueError: a scheme for no stage or block, or of another K or N; a stem, branch_sum or probability out of
             range.
@@ -62,6 +64,11 @@ class CodedResNeXt(nn.Module):
             raise ValueError(f"unknown branch_sum {branch_sum!r}; there are {', '.join(BRANCH_SUMS)}")
         if not 0 <= drop_branch < 1:
             raise ValueError(f"drop_branch is a probability below 1, got {drop_branch}")
+        self.options = {
+            "layers": list(layers), "num_classes": num_classes, "num_branches": num_branches,
+            "branch_width": branch_width, "width": width, "stem": stem, "in_channels": in_channels,
+            "drop_branch": drop_branch, "branch_sum": branch_sum,
+        }  # fmt: skip
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch

@@ -14,7 +14,12 @@ from .block import BranchSum, branch_energies, coded_sum, scale_branches
 
 
 def raw_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t_n and E(t_n): equation 3 left out, so that energies may have any sum."""
     energies = branch_energies(u, weight, num_branches)
@@ -27,13 +32,18 @@ def raw_sum(
 
 
 def concatenated_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Branch outputs side by side: branch n writes its own slice of the C_out channels and zeros elsewhere.
 
     The next block then sees which branches were silent; the paper says that a path cut out fails for it.
     """
-    return coded_sum(u, weight * _own_slice(weight, num_branches), num_branches, keep, drop)
+    return coded_sum(u, weight * _own_slice(weight, num_branches), num_branches, keep, drop, of)
 
 
 def _own_slice(weight: Tensor, num_branches: int) -> Tensor:
