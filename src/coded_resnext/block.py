@@ -22,7 +22,14 @@ SMALLEST_ENERGY = 1e-20
 BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None, int | None], tuple[Tensor, Tensor]]
 
 
-def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
+def gram_matrices(weight: Tensor, num_branches: int) -> Tensor:
+    """WᵀW of every branch, (N, d, d), of the last 1x1 convolution's kernel (C_out, N·d, 1, 1); at least float32."""
+    w = weight.flatten(1).unflatten(1, (num_branches, -1))  # (C_out, N, d)
+    w = w.to(torch.promote_types(w.dtype, torch.float32))
+    return torch.einsum("cni,cnj->nij", w, w)
+
+
+def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor | None = None) -> Tensor:
     """Mean energy of every branch's output, equation 2, without computing the outputs.
 
     E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
@@ -31,16 +38,29 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
         u: input of the last 1x1 convolution, (B, N·d, H, W).
         weight: its kernel, (C_out, N·d, 1, 1).
         num_branches: N.
+        gram: its `gram_matrices`, where they are known: the weights of a trained network do not change.
     Returns:
         (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
     with torch.autocast(u.device.type, enabled=False):
         u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
-        w = weight.flatten(1).unflatten(1, (num_branches, -1)).to(dtype)  # (C_out, N, d)
-        gram = torch.einsum("cni,cnj->nij", w, w)
+        if gram is None:
+            gram = gram_matrices(weight, num_branches)
         outer = u @ u.mT  # (B, N, d, d)
-        return (gram * outer).sum((2, 3)) / (w.shape[0] * u.shape[3])
+        return (gram * outer).sum((2, 3)) / (weight.shape[0] * u.shape[3])
+
+
+def normalised(energies: Tensor, num_branches: int) -> tuple[Tensor, Tensor]:
+    """E(t̄_n) (B, kept) from E(t_n), equation 3, and the scale (B, 1) that t̄_n = scale·t_n takes.
+
+    Args:
+        energies: of the branches that are there; those cut away count as zero energy.
+        num_branches: N, by which the mean divides.
+    """
+    mean = energies.sum(1, keepdim=True) / num_branches
+    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()
+    return energies * scale.square(), scale
 
 
 def coded_sum(
@@ -69,9 +89,7 @@ def coded_sum(
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    mean = energies.sum(1, keepdim=True) / (of or num_branches)
-    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
-    energies = energies * scale.square()
+    energies, scale = normalised(energies, of or num_branches)
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
@@ -80,6 +98,8 @@ def coded_sum(
 
 def scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
     """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
+    if scale.shape[-1] == 1:  # one scalar a sample
+        return u * scale.to(u.dtype)[..., None, None]
     per_branch = scale.expand(u.shape[0], num_branches)
     per_channel = per_branch.repeat_interleave(u.shape[1] // num_branches, dim=1)
     return u * per_channel.to(u.dtype)[:, :, None, None]
@@ -155,9 +175,7 @@ class CodedBottleneck(nn.Module):
         Returns:
             Output (B, C_out, H', W') and r·E(t̄), (B, kept) with rows that sum to N_act; None where the ratio is 1.
         """
-        shortcut = x if self.downsample is None else self.downsample(x)
-        u = self.relu(self.bn1(self.conv1(x)))
-        u = self.relu(self.bn2(self.conv2(u)))
+        u = self._branches(x)
         if self.coded:
             summed, energies = self.coded_sum(u, self.conv3.weight, self.kept, branch_mask, drop, self.num_branches)
             energies = energies * (self.num_active / self.num_branches)
@@ -165,4 +183,31 @@ class CodedBottleneck(nn.Module):
             if branch_mask is not None:
                 u = scale_branches(u, branch_mask, self.kept)
             summed, energies = self.conv3(u), None
-        return self.relu(self.bn3(summed) + shortcut), energies
+        return self._output(x, summed), energies
+
+    def forward_energies(self, x: Tensor, gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The first half of a coded block in evaluation, all that a decision about x needs: conv1, conv2, energies.
+
+        Args:
+            x: (B, C_in, H, W).
+            gram: `gram_matrices` of conv3.
+        Returns:
+            r·E(t̄) (B, N), and what `forward_output` goes on with: u (B, N·d, H', W') and its scale (B, 1).
+        """
+        u = self._branches(x)
+        energies = branch_energies(u, self.conv3.weight, self.kept, gram)
+        energies, scale = normalised(energies, self.num_branches)
+        return energies * (self.num_active / self.num_branches), u, scale
+
+    def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
+        """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
+        return self._output(x, self.conv3(scale_branches(u, scale, self.kept)))
+
+    def _branches(self, x: Tensor) -> Tensor:
+        """x to u, what the last 1x1 convolution reads: (B, N·d, H', W')."""
+        u = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(u)))
+
+    def _output(self, x: Tensor, summed: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.bn3(summed) + shortcut)
