@@ -16,7 +16,7 @@ from . import ablations, diagrams, figures
 from .errors import NothingToShow
 from .figures import SavedFigure, save
 from .parameters import load_preset, unknown
-from .records import read_stage
+from .records import metric, read_stage
 from .summaries import (
     ablation_table,
     accuracy_table,
@@ -29,6 +29,7 @@ from .summaries import (
 )
 from .tables import paper, save_table
 
+ARCHITECTURES = "architectures"  # folder of records that belong to no preset
 NAMED = 20  # so many classes can be named in one figure; more are drawn as a cloud
 
 Records = Sequence[dict[str, Any]]
@@ -107,10 +108,13 @@ def _records(preset: str, stage: str, notebook: str) -> Records:
     records = read_stage(preset, stage)
     if not records:
         raise NothingToShow(
-            f"preset {preset} has no record of stage {stage}: notebook {notebook} makes them "
-            f"(make reproduce PRESET={preset})"
+            f"{preset} has no record of stage {stage}: {notebook} makes them"
         )
     return records
+
+
+def _architectures() -> Records:
+    return _records(ARCHITECTURES, "architecture", "02_architectures")
 
 
 def _data(preset: str) -> str:
@@ -129,6 +133,61 @@ def _several(table: pd.DataFrame, parameter: str, preset: str) -> pd.DataFrame:
     if table[parameter].nunique() < 2:
         raise NothingToShow(f"preset {preset} has records of one value of {parameter} only: list more runs in it")
     return table
+
+
+@_table("table-1-architectures", "02_architectures")
+def _table_1(preset: str) -> pd.DataFrame:
+    rows = []
+    for record in _architectures():
+        head = {"network": record["name"], "data_set": record["parameters"]["data_set"]}
+        rows += [head | row for row in piece(record, "points")]
+    counts = ["out channels", "branch width", "active branches", "branches", "blocks"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "Int64"))
+
+
+@_table("table-4-cost", "02_architectures")
+def _table_4(preset: str) -> pd.DataFrame:
+    """What coding costs: counted for the three networks."""
+    rows = [
+        {
+            "network": record["name"],
+            "image size": record["parameters"]["image_size"],
+            "parameters": metric(record, "parameters"),
+            "GFLOPs, plain": metric(record, "plain_multiply_adds") / 1e9,
+            "GFLOPs, coded": metric(record, "coded_multiply_adds") / 1e9,
+            "coded over plain": metric(record, "coded_multiply_adds") / metric(record, "plain_multiply_adds"),
+        }
+        for record in _architectures()
+    ]
+    return pd.DataFrame(rows)
+
+
+@_table("table-4-step", "02_architectures")
+def _step(preset: str) -> pd.DataFrame:
+    """What coding costs: measured by `make bench`."""
+    record, *_ = _records("benchmark", "step", "make bench")
+    rows = []
+    for curve in piece(record, "curves"):
+        seconds = pd.Series(curve["step_seconds"])
+        rows.append({
+            "network": curve["network"],
+            "step, ms": 1e3 * seconds.median(),
+            "lower quartile": 1e3 * seconds.quantile(0.25),
+            "upper quartile": 1e3 * seconds.quantile(0.75),
+            "peak memory, MB": curve["peak_megabytes"],
+        })  # fmt: skip
+    table = pd.DataFrame(rows).set_index("network")
+    for column, name in (("step, ms", "time over plain"), ("peak memory, MB", "memory over plain")):
+        table[name] = table[column] / table.loc["plain", column]
+    return table.reset_index().assign(device=record["environment"]["device"])
+
+
+@_table("kept-by-one-class", "02_architectures")
+def _kept(preset: str) -> pd.DataFrame:
+    """What of each network the binary classifier of one class keeps, percent."""
+    columns = ("kept_parameters", "kept_parameters_without_shortcuts", "kept_multiply_adds")
+    rows = [{"network": r["name"], **{column: metric(r, column) for column in columns}} for r in _architectures()]
+    return pd.DataFrame(rows)
 
 
 @_figure("figure-1a-resnext-block", "02_architectures")
