@@ -8,6 +8,7 @@ sample towards the codeword of its class, see losses.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,18 @@ from torch import Tensor, nn
 # the gradient finite when every branch of a sample is silent or removed, and moves no other result.
 SMALLEST_ENERGY = 1e-20
 
+# (u, weight, num_branches, keep, drop, of) to the sum over branches and their energies, see `coded_sum`.
+BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None, int | None], tuple[Tensor, Tensor]]
 
-def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
+
+def gram_matrices(weight: Tensor, num_branches: int) -> Tensor:
+    """WᵀW of every branch, (N, d, d), of the last 1x1 convolution's kernel (C_out, N·d, 1, 1); at least float32."""
+    w = weight.flatten(1).unflatten(1, (num_branches, -1))  # (C_out, N, d)
+    w = w.to(torch.promote_types(w.dtype, torch.float32))
+    return torch.einsum("cni,cnj->nij", w, w)
+
+
+def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor | None = None) -> Tensor:
     """Mean energy of every branch's output, equation 2, without computing the outputs.
 
     E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
@@ -27,20 +38,38 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
         u: input of the last 1x1 convolution, (B, N·d, H, W).
         weight: its kernel, (C_out, N·d, 1, 1).
         num_branches: N.
+        gram: its `gram_matrices`, where they are known: the weights of a trained network do not change.
     Returns:
         (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
     with torch.autocast(u.device.type, enabled=False):
         u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
-        w = weight.flatten(1).unflatten(1, (num_branches, -1)).to(dtype)  # (C_out, N, d)
-        gram = torch.einsum("cni,cnj->nij", w, w)
+        if gram is None:
+            gram = gram_matrices(weight, num_branches)
         outer = u @ u.mT  # (B, N, d, d)
-        return (gram * outer).sum((2, 3)) / (w.shape[0] * u.shape[3])
+        return (gram * outer).sum((2, 3)) / (weight.shape[0] * u.shape[3])
+
+
+def normalised(energies: Tensor, num_branches: int) -> tuple[Tensor, Tensor]:
+    """E(t̄_n) (B, kept) from E(t_n), equation 3, and the scale (B, 1) that t̄_n = scale·t_n takes.
+
+    Args:
+        energies: of the branches that are there; those cut away count as zero energy.
+        num_branches: N, by which the mean divides.
+    """
+    mean = energies.sum(1, keepdim=True) / num_branches
+    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()
+    return energies * scale.square(), scale
 
 
 def coded_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
 
@@ -53,22 +82,24 @@ def coded_sum(
         num_branches: N; the mean in equation 3 divides by it however many branches are kept.
         keep: (N,) or (B, N); 0 removes a branch before the normalisation.
         drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
+        of: N, where only `num_branches` of them are there: those cut away count as zero energy.
     Returns:
         The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
     """
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    scale = energies.mean(1, keepdim=True).clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
-    energies = energies * scale.square()
+    energies, scale = normalised(energies, of or num_branches)
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
-    return F.conv2d(_scale_branches(u, scale, num_branches), weight), energies
+    return F.conv2d(scale_branches(u, scale, num_branches), weight), energies
 
 
-def _scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
+def scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
     """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
+    if scale.shape[-1] == 1:  # one scalar a sample
+        return u * scale.to(u.dtype)[..., None, None]
     per_branch = scale.expand(u.shape[0], num_branches)
     per_channel = per_branch.repeat_interleave(u.shape[1] // num_branches, dim=1)
     return u * per_channel.to(u.dtype)[:, :, None, None]
@@ -84,18 +115,27 @@ class CodedBottleneck(nn.Module):
         branch_width: d, channels of one branch inside.
         num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
         stride: of the 3x3 convolution and the projection.
+        kept: branches that are there; None is all N. Those cut away still count in equation 3, as zero energy.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, num_branches: int, branch_width: int, num_active: int, stride: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_branches: int,
+        branch_width: int,
+        num_active: int,
+        stride: int,
+        kept: int | None = None,
     ) -> None:
         super().__init__()
-        width = num_branches * branch_width
         self.num_branches = num_branches
+        self.kept = num_branches if kept is None else kept
+        width = self.kept * branch_width
         self.num_active = num_active
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=num_branches, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=self.kept, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
@@ -105,8 +145,8 @@ class CodedBottleneck(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
             )
-        # How the branches are normalised and summed; reference.write_out exchanges it for the equations.
-        self.coded_sum = coded_sum
+        # How the branches are normalised and summed: variants.py has others, reference.py the equations themselves.
+        self.coded_sum: BranchSum = coded_sum
         self._initialise()
 
     @property
@@ -133,16 +173,41 @@ class CodedBottleneck(nn.Module):
             branch_mask: (N,) or (B, N) boolean; False removes the branch.
             drop: (B, N) factors of dropSubNNs.
         Returns:
-            Output (B, C_out, H', W') and r·E(t̄), (B, N) with rows that sum to N_act; None where the ratio is 1.
+            Output (B, C_out, H', W') and r·E(t̄), (B, kept) with rows that sum to N_act; None where the ratio is 1.
         """
-        shortcut = x if self.downsample is None else self.downsample(x)
-        u = self.relu(self.bn1(self.conv1(x)))
-        u = self.relu(self.bn2(self.conv2(u)))
+        u = self._branches(x)
         if self.coded:
-            summed, energies = self.coded_sum(u, self.conv3.weight, self.num_branches, branch_mask, drop)
+            summed, energies = self.coded_sum(u, self.conv3.weight, self.kept, branch_mask, drop, self.num_branches)
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = _scale_branches(u, branch_mask, self.num_branches)
+                u = scale_branches(u, branch_mask, self.kept)
             summed, energies = self.conv3(u), None
-        return self.relu(self.bn3(summed) + shortcut), energies
+        return self._output(x, summed), energies
+
+    def forward_energies(self, x: Tensor, gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The first half of a coded block in evaluation, all that a decision about x needs: conv1, conv2, energies.
+
+        Args:
+            x: (B, C_in, H, W).
+            gram: `gram_matrices` of conv3.
+        Returns:
+            r·E(t̄) (B, N), and what `forward_output` goes on with: u (B, N·d, H', W') and its scale (B, 1).
+        """
+        u = self._branches(x)
+        energies = branch_energies(u, self.conv3.weight, self.kept, gram)
+        energies, scale = normalised(energies, self.num_branches)
+        return energies * (self.num_active / self.num_branches), u, scale
+
+    def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
+        """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
+        return self._output(x, self.conv3(scale_branches(u, scale, self.kept)))
+
+    def _branches(self, x: Tensor) -> Tensor:
+        """x to u, what the last 1x1 convolution reads: (B, N·d, H', W')."""
+        u = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(u)))
+
+    def _output(self, x: Tensor, summed: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.bn3(summed) + shortcut)
