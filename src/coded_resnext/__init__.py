@@ -12,7 +12,7 @@ _HOME = {
     "CodingScheme": "codes",
     "load_scheme": "codes",
     "design_scheme": "design",
-    "lexicographic_scheme": "design",
+    "lexicographic_scheme": "lexicographic",
     "distance_upper_bound": "bounds",
     "CodedResNeXt": "model",
     "coded_resnext29_10x11d": "model",

@@ -1,8 +1,9 @@
-"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, publish}."""
+"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, schemes, bench, publish}."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -53,12 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
-    for option in ("classes", "branches", "active"):
-        design.add_argument(f"--{option}", type=int, required=True)
-    design.add_argument("--seed", type=int, default=0)
+    sizes = {"classes": "K, 2 to 2000", "branches": "N, at most 64", "active": "N_act, the ones of every codeword"}
+    for option, meaning in sizes.items():
+        design.add_argument(f"--{option}", type=int, required=True, help=meaning)
+    design.add_argument("--seed", type=int, default=0, help="of all random choices")
     design.add_argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before")
     design.add_argument("--output", help="a file for the scheme; printed otherwise")
     design.set_defaults(command=_design)
+
+    schemes = commands.add_parser("schemes", help="make the shipped schemes again and compare; minutes")
+    schemes.add_argument("--write", action="store_true", help="replace those that come out otherwise")
+    schemes.set_defaults(command=_schemes)
 
     bench = commands.add_parser("bench", help="time and memory of a training step: plain, coded, written out")
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
@@ -107,6 +113,7 @@ def _train(options: argparse.Namespace) -> None:
 def _design(options: argparse.Namespace) -> None:
     from .design import design_scheme
 
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     sizes = (options.classes, options.branches, options.active)
     scheme = design_scheme(*sizes, seed=options.seed, time_limit=options.time_limit)
     for key, value in scheme.certificate().items():
@@ -114,7 +121,13 @@ def _design(options: argparse.Namespace) -> None:
     if options.output:
         scheme.save(options.output)
     else:
-        print(scheme.to_text(), end="")
+        print(scheme.to_text(**scheme.header()), end="")
+
+
+def _schemes(options: argparse.Namespace) -> None:
+    from .shipped import remake
+
+    remake(write=options.write)
 
 
 def _bench(options: argparse.Namespace) -> None:

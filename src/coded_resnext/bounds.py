@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
-
 SOLVER_ERROR = 1e-7  # HiGHS keeps constraints to this absolute tolerance
 
 
