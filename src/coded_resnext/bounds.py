@@ -53,8 +53,8 @@ def check_sizes(num_classes: int, num_branches: int, num_active: int) -> None:
         )
     if num_classes > (most := comb(num_branches, num_active)):
         raise ValueError(
-            f"there are only {most} words of length {num_branches} and weight {num_active}, so num_classes can be "
-            f"{most} at most, got {num_classes}: take more branches or a ratio nearer to one half"
+            f"num_classes can be {most} at most, the number of words of length {num_branches} and weight {num_active}, "
+            f"got {num_classes}: take more branches or a ratio nearer to one half"
         )
 
 

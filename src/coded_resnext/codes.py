@@ -110,7 +110,7 @@ class CodingScheme:
             `optimal`, that is meets it; `column_spread`, the fullest column less the emptiest; `close_pairs` at the
             minimum distance and the `fewest_close_pairs` that any scheme of this distance has at least; the
             `distance_distribution`; and from the provenance, None where it does not say: `construction`,
-            `seed`, `complete` (the search ended by itself), `seconds`.
+            `seed`, `complete` (the search ended by itself, not by the clock), `seconds` of processor time.
         """
         from .bounds import distance_bound, fewest_close_pairs  # scipy, which reading a scheme does not need
 

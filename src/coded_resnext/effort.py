@@ -52,7 +52,7 @@ class Effort:
             self._whole.spend(seconds)
         elif self.allowance - self.left >= self._reported + REPORT_EVERY:
             self._reported = self.allowance - self.left
-            log.info("  %.0f of at most %.0f s of work", self._reported, self.allowance)
+            log.info("  %.1f of at most %.1f s of work", self._reported, self.allowance)
 
     @property
     def spent(self) -> bool:
