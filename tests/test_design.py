@@ -1,4 +1,4 @@
-"""The designer: valid, balanced, the same every time, as good as can be proven in many cases, and clear when refused."""
+"""The designer: valid, balanced, the same every time, often proven to be the best, clear when refused."""
 
 import subprocess
 import sys

@@ -87,9 +87,11 @@ def test_weights_of_algebraic_codes(n):
             assert is_packing(weight_class(n, w, d)[:1500], n, w, d)
 
 
-@pytest.mark.parametrize(("n", "w", "d", "size"), [(8, 4, 4, 14), (16, 8, 8, 30), (32, 16, 12, 1054), (32, 16, 16, 62)])
+@pytest.mark.parametrize(
+    ("n", "w", "d", "size"), [(8, 4, 4, 14), (16, 8, 8, 30), (32, 16, 12, 1054), (32, 16, 16, 62)]
+)
 def test_famous_weight_classes(n, w, d, size):
-    """Reed-Muller codes and the extended BCH code [32, 11, 12]: its 1,054 words of weight 16, closed under complement."""
+    """Reed-Muller codes and the extended BCH code [32, 11, 12]: 1,054 words and their complements."""
     words = weight_class(n, w, d)
     assert len(words) == size
     assert np.isin(~words & np.uint64((1 << n) - 1), words).all()

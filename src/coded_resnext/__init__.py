@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "CodingScheme": "codes",
     "load_scheme": "codes",
+    "assign_classes": "codes",
     "design_scheme": "design",
     "lexicographic_scheme": "lexicographic",
     "distance_upper_bound": "bounds",

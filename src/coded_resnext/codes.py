@@ -233,17 +233,19 @@ def assign_classes(scheme: CodingScheme, confusion: np.ndarray) -> CodingScheme:
         raise ValueError(f"confusion must be a table of all classes, ({size}, {size}), got shape {table.shape}")
     if not np.isfinite(table).all() or (table < 0).any():
         raise ValueError("confusion holds counts or rates: every entry must be finite and not negative")
-    weight = (table + table.T) / max(table.max(), 1e-300)
+    weight = table + table.T
     np.fill_diagonal(weight, 0)
+    if weight.any():
+        weight /= weight.max()
     ones = scheme.words.astype(float)
     shared = ones @ ones.T
     order = np.arange(size)
     mixed = weight @ shared  # [k, l]: what class k would pay with the word of class l
     while True:
         pay = np.diag(mixed)
-        change = mixed + mixed.T - pay[:, None] - pay + 2 * weight * (scheme.num_active - shared)
+        change = mixed + mixed.T - pay[:, None] - pay - 2 * weight * (scheme.num_active - shared)
         k, l = divmod(int(change.argmin()), size)
-        if change[k, l] > -1e-9:  # weights are at most 2 and shared ones integers: far above the rounding errors
+        if change[k, l] > -1e-9:  # weights are at most 1 and shared ones integers: far above the rounding errors
             return CodingScheme(scheme.words[order], provenance=scheme.provenance)
         swap = [k, l]
         order[swap] = order[swap[::-1]]
