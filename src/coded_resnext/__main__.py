@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, publish}."""
+"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, weights, publish}."""
 
 from __future__ import annotations
 
@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
     bench.set_defaults(command=_bench)
 
+    weights = commands.add_parser("weights", help="put a finished run's weights and their card into data/weights")
+    weights.add_argument("preset")
+    weights.add_argument("run")
+    weights.set_defaults(command=_weights)
+
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
     publish.set_defaults(command=_publish)
@@ -121,6 +126,17 @@ def _bench(options: argparse.Namespace) -> None:
     from .benchmark import bench
 
     print(bench(options.rounds))
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from .pretrained import file_weights
+
+    card = file_weights(options.preset, options.run)
+    accuracy = card["accuracy"]
+    print(
+        f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
+        f"(recorded {accuracy['recorded']:.2f} %)"
+    )
 
 
 def _publish(options: argparse.Namespace) -> None:
