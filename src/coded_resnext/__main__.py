@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, weights, publish}."""
+"""Command line: python -m coded_resnext {reproduce, figures, run, train, together, design, bench, weights, publish}."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .errors import NotebookFailed, TrainingDiverged
+from .errors import NotebookFailed, RunsFailed, TrainingDiverged
 from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 from .paths import RUNS
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed) as error:
+    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed, RunsFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
     train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")
     train.set_defaults(command=_train)
+
+    together = commands.add_parser("together", help="train several listed runs, or variants of them, side by side")
+    together.add_argument("preset")
+    together.add_argument("runs", nargs="+")
+    together.add_argument("--suffix", default="", help="names the variants, e.g. 60-epochs for coded-60-epochs-s0")
+    together.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+    together.set_defaults(command=_together)
 
     design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
     for option in ("classes", "branches", "active"):
@@ -107,6 +114,12 @@ def _train(options: argparse.Namespace) -> None:
     values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
     record = fit(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
+
+
+def _together(options: argparse.Namespace) -> None:
+    from .together import train_together
+
+    train_together(options.preset, options.runs, _values(options.parameter), options.suffix)
 
 
 def _design(options: argparse.Namespace) -> None:
