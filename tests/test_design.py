@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coded_resnext import CodingScheme, choosing, design_scheme, distance_upper_bound, effort, load_scheme, shipped
+from coded_resnext.__main__ import main
 from coded_resnext.codes import scheme_path
 from coded_resnext.packing import to_rows, words_of_weight
 
@@ -178,6 +179,42 @@ def test_time_limits(time_limit):
 def test_numpys_integers_are_integers():
     sizes = np.array([7, 7, 3])
     assert design_scheme(*sizes, time_limit=MOMENT) == design_scheme(7, 7, 3, time_limit=MOMENT)
+
+
+# On the command line
+
+
+def test_the_command_prints_a_scheme_and_its_certificate(capsys, tmp_path):
+    command = ["design", "--classes", "7", "--branches", "7", "--active", "3", "--time-limit", "1"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    scheme = CodingScheme.from_text(said.out)
+    assert scheme == design_scheme(7, 7, 3, time_limit=1.0)
+    assert scheme.provenance["construction"] == design_scheme(7, 7, 3, time_limit=1.0).provenance["construction"]
+    assert "distance: 4\nbound: 4\nproof: A(7, 6, 3) <= 2 < 7 by counting\noptimal: True\n" in said.err
+    assert main([*command, "--output", str(tmp_path / "scheme.txt")]) == 0
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "scheme.txt").read_text() == said.out
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"active": "11"}, "error: num_active must lie between 1 and num_branches = 10, got 11"),
+        ({"classes": "300"}, "error: num_classes can be 252 at most"),
+        ({"time-limit": "0"}, "error: time_limit is in seconds and must be positive and finite, got 0.0"),
+    ],
+)
+def test_the_command_refuses(changed, message, capsys):
+    options = {"classes": "10", "branches": "10", "active": "5"} | changed
+    assert main(["design", *(part for key, value in options.items() for part in (f"--{key}", value))]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_takes_integers(capsys):
+    with pytest.raises(SystemExit):
+        main(["design", "--classes", "10", "--branches", "10", "--active", "2.5"])
+    assert "argument --active: invalid int value: '2.5'" in capsys.readouterr().err
 
 
 # The choice of K words

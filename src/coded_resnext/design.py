@@ -6,6 +6,7 @@ distance (`bounds.py`) and stops where nothing better exists. The ways to a sche
 * all words of the weight, where K needs most of them;
 * the words of one weight in an algebraic code (`algebraic.py`);
 * annealing from random words (`annealing.py`), for all sizes with some room;
+* whole orbits of words under turns of the columns (`orbits.py`);
 * the lexicographic list, enlarged by exchanges (`packing.py`).
 
 Where a way gives more than K words, `choosing.py` takes K of them with equal columns. Last, the pairs of

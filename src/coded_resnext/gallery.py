@@ -6,13 +6,13 @@ are the file names in figures/<preset>/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, diagrams, figures
+from . import ablations, codebooks, diagrams, figures
 from .claims import claims
 from .comparison import comparison
 from .errors import NothingToShow
@@ -44,8 +44,13 @@ class Item(NamedTuple):
     make: Callable[[str], Any]
 
 
-FIGURES: dict[str, Item] = {}
-TABLES: dict[str, Item] = {}
+def _of_codes(items: Mapping[str, Callable[[], Any]]) -> dict[str, Item]:
+    """What notebook 01 shows: the same for every preset."""
+    return {stem: Item("01_code_design", lambda preset, make=make: make()) for stem, make in items.items()}
+
+
+FIGURES: dict[str, Item] = _of_codes(codebooks.FIGURES)
+TABLES: dict[str, Item] = _of_codes(codebooks.TABLES)
 
 
 def draw(stem: str, preset: str) -> SavedFigure:

@@ -83,8 +83,9 @@ def remake(*, write: bool = False) -> None:
             print(f"{_line(made)}  {verdict}".rstrip(), flush=True)
     if different:
         raise ValueError(
-            f"{', '.join(sorted(different))} came out otherwise than shipped: another version of numpy or OR-tools, or "
-            f"of the designer? `python -m coded_resnext schemes --write` replaces them"
+            f"{', '.join(sorted(different))} came out otherwise than shipped: another version of numpy or OR-tools, a "
+            f"changed designer, or a slow machine ('complete: False')? "
+            f"`python -m coded_resnext schemes --write` replaces them"
         )
 
 
