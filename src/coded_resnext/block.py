@@ -21,8 +21,6 @@ SMALLEST_ENERGY = 1e-20
 def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
     """Mean energy of every branch's output, equation 2, without computing the outputs.
 
-    E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
-
     Args:
         u: input of the last 1x1 convolution, (B, N·d, H, W).
         weight: its kernel, (C_out, N·d, 1, 1).
@@ -32,11 +30,34 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int) -> Tensor:
     """
     dtype = torch.promote_types(u.dtype, torch.float32)
     with torch.autocast(u.device.type, enabled=False):
-        u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
-        w = weight.flatten(1).unflatten(1, (num_branches, -1)).to(dtype)  # (C_out, N, d)
-        gram = torch.einsum("cni,cnj->nij", w, w)
-        outer = u @ u.mT  # (B, N, d, d)
-        return (gram * outer).sum((2, 3)) / (w.shape[0] * u.shape[3])
+        return gram_energies(u, branch_gram(weight.to(dtype), num_branches), weight.shape[0])
+
+
+def branch_gram(weight: Tensor, num_branches: int) -> Tensor:
+    """WᵀW of every branch, (N, d, d), of a kernel (C_out, N·d, 1, 1): all that energies need of the weights."""
+    w = weight.flatten(1).unflatten(1, (num_branches, -1))  # (C_out, N, d)
+    return torch.einsum("cni,cnj->nij", w, w)
+
+
+def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
+    """E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
+
+    Args:
+        u: (B, N·d, H, W).
+        gram: (N, d, d), see `branch_gram`.
+        out_channels: C_out.
+    Returns:
+        (B, N) in the type of `gram`.
+    """
+    u = u.flatten(2).unflatten(1, (len(gram), -1)).to(gram.dtype)  # (B, N, d, H·W)
+    outer = u @ u.mT  # (B, N, d, d)
+    return (gram * outer).sum((2, 3)) / (out_channels * u.shape[3])
+
+
+def normaliser(energies: Tensor, num_branches: int) -> Tensor:
+    """What equation 3 multiplies the branches of a sample by, 1/√((1/N) Σ_i E(t_i)): (B, 1) from energies (B, ≤ N)."""
+    mean = energies.sum(1, keepdim=True) / num_branches
+    return mean.clamp_min(SMALLEST_ENERGY).rsqrt()
 
 
 def coded_sum(
@@ -65,8 +86,7 @@ def coded_sum(
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    mean = energies.sum(1, keepdim=True) / (of or num_branches)
-    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()  # (B, 1)
+    scale = normaliser(energies, of or num_branches)
     energies = energies * scale.square()
     for factor in (keep, drop):
         if factor is not None:
