@@ -58,12 +58,14 @@ def export(
         export_onnx(subnetwork, onnx, manifest, manifest.data["image_size"], batch=batch, energies=energies)
         written.append(str(onnx))
     parameters, cost = manifest.parameters, manifest.multiply_adds
-    threshold = "" if len(names) > 1 else f", threshold {manifest.threshold}"
-    return (
-        f"{', '.join(manifest.class_names)}: {parameters['total']:,} parameters ({parameters['total_percent']:.1f} % of "
-        f"the network's; {parameters['without_shortcuts_percent']:.1f} % shortcuts aside), {cost['total']:,} "
-        f"multiply-adds ({cost['total_percent']:.1f} %){threshold}\nwritten: {', '.join(written)}"
-    )
+    lines = [
+        f"{', '.join(names)}: {parameters['total']:,} parameters, {parameters['total_percent']:.1f} % of the full "
+        f"network ({parameters['without_shortcuts_percent']:.1f} % shortcuts aside)",
+        f"{cost['total']:,} multiply-adds an image, {cost['total_percent']:.1f} %",
+    ]
+    if len(names) == 1:
+        lines.append(f"threshold {manifest.threshold}")
+    return "\n".join([*lines, f"written: {', '.join(written)}"])
 
 
 def cut_out(checkpoint: Checkpoint, names: Sequence[str]) -> tuple[Subnetwork, Manifest]:
