@@ -23,6 +23,8 @@ _HOME = {
     "decode": "model",
     "CodingLoss": "losses",
     "extract_subnetwork": "subnetwork",
+    "load_subnetwork": "manifest",
+    "save_subnetwork": "manifest",
     "load_images": "data",
     "predict": "prediction",
     "TrainingParameters": "parameters",
