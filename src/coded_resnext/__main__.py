@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, run, train, design, export, predict, bench, publish}."""
+"""Command line: python -m coded_resnext COMMAND; `--help` lists them."""
 
 from __future__ import annotations
 
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
     bench.set_defaults(command=_bench)
 
+    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork beside the full network")
+    latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
+    latency.set_defaults(command=_bench_subnetwork)
+
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
     publish.set_defaults(command=_publish)
@@ -146,6 +150,12 @@ def _bench(options: argparse.Namespace) -> None:
     from .benchmark import bench
 
     print(bench(options.rounds))
+
+
+def _bench_subnetwork(options: argparse.Namespace) -> None:
+    from .latency import bench_subnetwork
+
+    print(bench_subnetwork(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:

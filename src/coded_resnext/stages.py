@@ -29,6 +29,7 @@ from .parameters import EvaluationParameters, load_preset
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .subsets import coupling, single_classes, size, subset_curves
 from .training import describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
@@ -120,11 +121,31 @@ def measure_binary_classifiers(run: Run) -> Measured:
     }
 
 
+def measure_subnetworks(run: Run) -> Measured:
+    """Notebook 09: what subnetworks keep, how well they answer, and how far class paths overlap."""
+    full = predict(run.model, run.test, run.batch_size, run.device)
+    among = (run.model, full, run.test, run.batch_size, run.device)
+    singles, curves = single_classes(*among), subset_curves(*among, seed=0)
+    whole = size(run.model, run.test.image_size)
+    metrics = {"images": len(run.test)}
+    for key, of_all in whole.items():
+        metrics[f"{key}_percent_of_one"] = 100 * fmean(row[key] for row in singles) / of_all
+    for key in ("average_precision", "average_precision_full"):
+        metrics[f"mean_{key}"] = fmean(row[key] for row in singles)
+    return metrics, {
+        "full": whole,
+        "singles": singles,
+        "curves": curves,
+        "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+    }
+
+
 STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
     "accuracy": (measure_accuracy, False),
     "specialisation": (measure_specialisation, True),
     "binary": (measure_binary_classifiers, True),
     "early": (measure_early_decoding, True),
+    "subnetworks": (measure_subnetworks, True),
 }
 
 
