@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ from .parameters import EvaluationParameters, TrainingParameters, build, load_pr
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .subsets import coupling, single_classes, size, subset_curves
+from .summaries import run_kinds
 from .training import choose_schemes, describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
@@ -173,11 +175,38 @@ def _share_of_passes(run: Run) -> float:
     return 1 - once + once / run.model.num_classes
 
 
-STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
-    "accuracy": (measure_accuracy, False),
-    "specialisation": (measure_specialisation, True),
-    "binary": (measure_binary_classifiers, False),
-    "early": (measure_early_decoding, True),
+def measure_subnetworks(run: Run) -> Measured:
+    """Notebook 09: what subnetworks keep, how well they answer, and how far class paths overlap."""
+    full = predict(run.model, run.test, run.batch_size, run.device)
+    among = (run.model, full, run.test, run.batch_size, run.device)
+    singles, curves = single_classes(*among), subset_curves(*among, seed=0)
+    whole = size(run.model, run.test.image_size)
+    metrics = {"images": len(run.test)}
+    for key, of_all in whole.items():
+        metrics[f"{key}_percent_of_one"] = 100 * fmean(row[key] for row in singles) / of_all
+    for key in ("average_precision", "average_precision_full"):
+        metrics[f"mean_{key}"] = fmean(row[key] for row in singles)
+    return metrics, {
+        "full": whole,
+        "singles": singles,
+        "curves": curves,
+        "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+    }
+
+
+class Stage(NamedTuple):
+    """What measures, and which runs have it: "all", "coded" ones, or those of the preset's "first kind" (its seeds)."""
+
+    measure: Callable[[Run], Measured]
+    runs: str
+
+
+STAGES = {
+    "accuracy": Stage(measure_accuracy, "all"),
+    "specialisation": Stage(measure_specialisation, "first kind"),
+    "binary": Stage(measure_binary_classifiers, "all"),
+    "early": Stage(measure_early_decoding, "coded"),
+    "subnetworks": Stage(measure_subnetworks, "first kind"),
 }
 
 
@@ -194,7 +223,6 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     Raises:
         FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
     """
-    measure, coded_only = STAGES[stage]
     records = []
     for name in run_names(parameters.preset):
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
@@ -204,14 +232,14 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
                 print(f"{name}: the committed record, since its checkpoint is not here")
                 records.append(record)
             continue
-        if coded_only and not checkpoint.description["schemes"]:
+        if not _has_stage(stage, checkpoint):
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
             settings |= {"repeats": parameters.repeats, "block": parameters.block}
         current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
         if not current or parameters.force:
-            record = _evaluate_run(stage, name, Run(checkpoint, parameters), measure, settings)
+            record = _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
         records.append(record)
     if not records:
         raise FileNotFoundError(
@@ -221,11 +249,9 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     return records
 
 
-def _evaluate_run(
-    stage: str, name: str, run: Run, measure: Callable[[Run], Measured], settings: dict[str, Any]
-) -> dict[str, Any]:
+def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
-    metrics, more = measure(run)
+    metrics, more = STAGES[stage].measure(run)
     return write_record(
         run.training["preset"], stage, name,
         parameters=settings,
@@ -235,6 +261,13 @@ def _evaluate_run(
         beginning=beginning,
         **more,
     )  # fmt: skip
+
+
+def _has_stage(stage: str, checkpoint: Checkpoint) -> bool:
+    runs = STAGES[stage].runs
+    if runs == "first kind":
+        return run_kinds([checkpoint.description]) == ["coded"]
+    return runs == "all" or bool(checkpoint.description["schemes"])
 
 
 def _is_finished(checkpoint: Checkpoint) -> bool:
