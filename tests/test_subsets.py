@@ -17,7 +17,6 @@ from coded_resnext.subnetwork_figures import coupling as draw_coupling
 from coded_resnext.subnetwork_figures import subset_curves as draw_subsets
 from coded_resnext.subnetwork_tables import (
     coupling_table,
-    kept_table,
     latency_table,
     single_table,
     size_table,
@@ -149,10 +148,6 @@ def test_figures_are_drawn_from_records_alone(network, digits, monkeypatch, tmp_
     )  # fmt: skip
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
-
-def test_the_papers_shares_stand_beside_ours():
-    rows = [{"data_set": "CIFAR-10", "parameters": 46.3}, {"data_set": "ImageNet", "parameters": 41.6}]
-    assert kept_table(rows, paper("kept-parameters"))["paper"].tolist() == [38, 35]
 
 
 def test_latency_compares_with_the_full_network_of_the_same_runtime_and_batch():

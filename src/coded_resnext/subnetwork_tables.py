@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -38,18 +37,6 @@ def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
             "paper, %": theirs if key == "without_shortcuts" else float("nan"),
         })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def kept_table(rows: Sequence[Mapping[str, Any]], paper: pd.DataFrame) -> pd.DataFrame:
-    """What one class keeps of the paper's networks, in percent, the paper's own numbers in the last column.
-
-    Args:
-        rows: of `subsets.kept_by_the_papers_networks`.
-        paper: kept-parameters of all data sets.
-    """
-    theirs = paper[paper["counted"] == "as the text says"].set_index("data_set")["value"]
-    frame = pd.DataFrame(rows)
-    return frame.assign(paper=frame["data_set"].map(theirs))
 
 
 def single_table(records: Sequence[Record]) -> pd.DataFrame:

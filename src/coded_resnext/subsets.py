@@ -18,7 +18,7 @@ from .accounting import count_parameters, multiply_adds
 from .batches import seeds
 from .codes import CodingScheme
 from .data import ImageSet
-from .model import CodedResNeXt, coded_resnext29_10x11d, coded_resnext29_20x6d, coded_resnext50_32x4d
+from .model import CodedResNeXt
 from .prediction import Predictions, percent_equal, predict
 from .subnetwork import extract_subnetwork
 
@@ -39,20 +39,6 @@ def size(model: CodedResNeXt, image_size: int) -> dict[str, int]:
         "convolutions": cost.convolutions,
         "file_bytes": len(safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()})),
     }
-
-
-def kept_by_the_papers_networks() -> list[Row]:
-    """What one class keeps of each of the paper's networks, percent, by counting what is there (section 4.3)."""
-    networks = (
-        ("CIFAR-10", coded_resnext29_10x11d, 32), ("CIFAR-100", coded_resnext29_20x6d, 32),
-        ("ImageNet", coded_resnext50_32x4d, 160),
-    )  # fmt: skip
-    rows: list[Row] = []
-    for data, factory, side in networks:
-        full = factory()
-        whole, one = size(full, side), size(extract_subnetwork(full, [0]), side)
-        rows.append({"data_set": data, **{key: 100 * one[key] / whole[key] for key in whole}})
-    return rows
 
 
 def single_classes(
