@@ -22,6 +22,7 @@ _HOME = {
     "decode": "model",
     "CodingLoss": "losses",
     "load_images": "data",
+    "EarlyExit": "early_exit",
     "predict": "prediction",
     "TrainingParameters": "parameters",
     "fit": "training",
