@@ -21,6 +21,7 @@ _HOME = {
     "class_mask": "model",
     "decode": "model",
     "CodingLoss": "losses",
+    "extract_subnetwork": "subnetwork",
     "load_images": "data",
     "EarlyExit": "early_exit",
     "predict": "prediction",

@@ -47,14 +47,19 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor |
         return (gram * outer).sum((2, 3)) / (weight.shape[0] * u.shape[3])
 
 
-def normalised(energies: Tensor) -> tuple[Tensor, Tensor]:
-    """E(t̄_n) (B, N) from E(t_n), equation 3, and the scale (B, 1) that t̄_n = scale·t_n takes."""
-    scale = energies.mean(1, keepdim=True).clamp_min(SMALLEST_ENERGY).rsqrt()
+def normalised(energies: Tensor, of: int) -> tuple[Tensor, Tensor]:
+    """E(t̄_n) from E(t_n), equation 3 with N = `of` in its mean, and the scale (B, 1) of t̄_n = scale·t_n."""
+    scale = (energies.sum(1, keepdim=True) / of).clamp_min(SMALLEST_ENERGY).rsqrt()
     return energies * scale.square(), scale
 
 
 def coded_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
 
@@ -67,13 +72,14 @@ def coded_sum(
         num_branches: N; the mean in equation 3 divides by it however many branches are kept.
         keep: (N,) or (B, N); 0 removes a branch before the normalisation.
         drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
+        of: N, where only `num_branches` of them are there: those cut away count as zero energy.
     Returns:
         The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
     """
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    energies, scale = normalised(energies)
+    energies, scale = normalised(energies, of or num_branches)
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
@@ -99,18 +105,27 @@ class CodedBottleneck(nn.Module):
         branch_width: d, channels of one branch inside.
         num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
         stride: of the 3x3 convolution and the projection.
+        kept: branches that are there; None is all N. Those cut away still count in equation 3, as zero energy.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, num_branches: int, branch_width: int, num_active: int, stride: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_branches: int,
+        branch_width: int,
+        num_active: int,
+        stride: int,
+        kept: int | None = None,
     ) -> None:
         super().__init__()
-        width = num_branches * branch_width
         self.num_branches = num_branches
+        self.kept = num_branches if kept is None else kept
+        width = self.kept * branch_width
         self.num_active = num_active
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=num_branches, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, groups=self.kept, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
@@ -148,15 +163,15 @@ class CodedBottleneck(nn.Module):
             branch_mask: (N,) or (B, N) boolean; False removes the branch.
             drop: (B, N) factors of dropSubNNs.
         Returns:
-            Output (B, C_out, H', W') and r·E(t̄), (B, N) with rows that sum to N_act; None where the ratio is 1.
+            Output (B, C_out, H', W') and r·E(t̄), (B, kept) with rows that sum to N_act; None where the ratio is 1.
         """
         u = self._branches(x)
         if self.coded:
-            summed, energies = self.coded_sum(u, self.conv3.weight, self.num_branches, branch_mask, drop)
+            summed, energies = self.coded_sum(u, self.conv3.weight, self.kept, branch_mask, drop, self.num_branches)
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = _scale_branches(u, branch_mask, self.num_branches)
+                u = _scale_branches(u, branch_mask, self.kept)
             summed, energies = self.conv3(u), None
         return self._output(x, summed), energies
 
@@ -170,12 +185,12 @@ class CodedBottleneck(nn.Module):
             r·E(t̄) (B, N), and what `forward_output` goes on with: u (B, N·d, H', W') and its scale (B, 1).
         """
         u = self._branches(x)
-        energies, scale = normalised(branch_energies(u, self.conv3.weight, self.num_branches, gram))
+        energies, scale = normalised(branch_energies(u, self.conv3.weight, self.kept, gram), self.num_branches)
         return energies * (self.num_active / self.num_branches), u, scale
 
     def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
         """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
-        return self._output(x, self.conv3(_scale_branches(u, scale, self.num_branches)))
+        return self._output(x, self.conv3(_scale_branches(u, scale, self.kept)))
 
     def _branches(self, x: Tensor) -> Tensor:
         """x to u, what the last 1x1 convolution reads: (B, N·d, H', W')."""

@@ -52,7 +52,7 @@ class EarlyExit:
         ]
         with torch.inference_mode():
             self._gram = {  # they depend on no image
-                name: gram_matrices(block.conv3.weight, block.num_branches)
+                name: gram_matrices(block.conv3.weight, block.kept)
                 for name, block in self._blocks
                 if block.coded
             }

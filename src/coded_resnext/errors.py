@@ -11,3 +11,7 @@ class TrainingDiverged(ArithmeticError):
 
 class NotebookFailed(RuntimeError):
     """A cell raised; the message has the notebook, the cell, the error and where the executed copy is."""
+
+
+class NotEqual(ArithmeticError):
+    """Two forms of one network answered differently; the message says by how much."""

@@ -33,6 +33,8 @@ class CodedResNeXt(nn.Module):
         stem: "3x3" (CIFAR), "3x3/2" (the same with stride 2) or "7x7/2" (ImageNet, with max pooling).
         in_channels: of the images.
         drop_branch: probability of dropSubNNs, in training.
+    Attributes:
+        options: the arguments above but for the schemes, JSON-ready: with the schemes they make the network again.
     Raises:
         ValueError: a scheme for no stage or block, or of another K or N; a stem or probability out of range.
     """
@@ -55,6 +57,11 @@ class CodedResNeXt(nn.Module):
             raise ValueError(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
         if not 0 <= drop_branch < 1:
             raise ValueError(f"drop_branch is a probability below 1, got {drop_branch}")
+        self.options = {
+            "layers": list(layers), "num_classes": num_classes, "num_branches": num_branches,
+            "branch_width": branch_width, "width": width, "stem": stem, "in_channels": in_channels,
+            "drop_branch": drop_branch,
+        }  # fmt: skip
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch

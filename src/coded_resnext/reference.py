@@ -18,7 +18,12 @@ def energy(t: Tensor) -> Tensor:
 
 
 def written_out_sum(
-    u: Tensor, weight: Tensor, num_branches: int, keep: Tensor | None = None, drop: Tensor | None = None
+    u: Tensor,
+    weight: Tensor,
+    num_branches: int,
+    keep: Tensor | None = None,
+    drop: Tensor | None = None,
+    of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), with every branch output t_n = W_n u_n in memory; see `block.coded_sum`."""
     batch, _, height, width = u.shape
@@ -28,7 +33,8 @@ def written_out_sum(
     t = t.view(batch, num_branches, out_channels, height, width)
     if keep is not None:
         t = t * keep.expand(batch, num_branches)[:, :, None, None, None]
-    normaliser = energy(t).mean(1).clamp_min(SMALLEST_ENERGY).sqrt()  # equation 3
+    mean = energy(t).sum(1) / (of or num_branches)
+    normaliser = mean.clamp_min(SMALLEST_ENERGY).sqrt()  # equation 3
     t = t / normaliser[:, None, None, None, None]
     energies = energy(t)
     if drop is not None:

@@ -1,0 +1,137 @@
+"""What a network costs for one image: parameters and multiply-adds, in closed form from its layers.
+
+A multiply-add is one product that is summed: an element of a convolution's kernel at one place. Batch norm, ReLU,
+additions and pooling are not counted, as is usual. The energies are: Z_n = Σ u uᵀ costs d² a place and branch,
+its inner product with G_n = WᵀW another d², and the normaliser scales the d channels once. G_n depends on no image
+and is not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from .block import CodedBottleneck
+from .model import CodedResNeXt
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """Multiply-adds of one block.
+
+    Attributes:
+        inside: conv1 and conv2.
+        energies: equation 2 from Gram matrices; 0 in a conventional block.
+        normaliser: equation 3 applied to conv3's input; 0 in a conventional block.
+        outside: conv3 and the projection shortcut. Nothing that the energies need.
+        decoding: inner products of the energies with every codeword, equation 7; part of no total, since a
+            network that answers by its softmax does not decode. 0 in a conventional block.
+    """
+
+    inside: int
+    energies: int
+    normaliser: int
+    outside: int
+    decoding: int
+
+    @property
+    def convolutions(self) -> int:
+        return self.inside + self.outside
+
+    @property
+    def total(self) -> int:
+        return self.convolutions + self.energies + self.normaliser
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-adds of a network: the stem, every block by name, and fc."""
+
+    stem: int
+    blocks: dict[str, BlockCost]
+    head: int
+
+    @property
+    def total(self) -> int:
+        return self.stem + sum(block.total for block in self.blocks.values()) + self.head
+
+    @property
+    def convolutions(self) -> int:
+        """Without what coding adds: convolutions and fc, the usual count."""
+        return self.stem + sum(block.convolutions for block in self.blocks.values()) + self.head
+
+    def until(self, name: str, *, whole: bool) -> int:
+        """Multiply-adds spent when a block decodes, decoding itself left out.
+
+        Args:
+            name: of a coded block.
+            whole: the block has been computed to its end; otherwise only what its energies need.
+        """
+        names = list(self.blocks)
+        before = self.stem + sum(self.blocks[earlier].total for earlier in names[: names.index(name)])
+        block = self.blocks[name]
+        return before + (block.total if whole else block.inside + block.energies)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Number of parameters, counted both ways.
+
+    Attributes:
+        total: all of them, what a file must hold.
+        without_shortcuts: less the projection shortcuts, which no codeword can cut; near to the paper's count.
+    """
+
+    total: int
+    without_shortcuts: int
+
+
+def count_parameters(model: nn.Module) -> Parameters:
+    """Count the parameters of a network, full or cut."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    shortcuts = sum(size for name, size in sizes.items() if ".downsample." in name)
+    total = sum(sizes.values())
+    return Parameters(total, total - shortcuts)
+
+
+def multiply_adds(model: CodedResNeXt, image_size: int) -> Cost:
+    """Multiply-adds of a network, full or cut, for one image.
+
+    Args:
+        image_size: height and width of the images.
+    """
+    size = _size_after(image_size, model.conv1)
+    stem = _convolution(model.conv1, size)
+    if isinstance(model.maxpool, nn.MaxPool2d):
+        size = (size + 2 * model.maxpool.padding - model.maxpool.kernel_size) // model.maxpool.stride + 1
+    blocks = {}
+    for name in model.block_names:
+        block = model.get_submodule(name)
+        after = _size_after(size, block.conv2)
+        codewords = model.schemes[name].words.size if name in model.schemes else 0
+        blocks[name] = _block_cost(block, size, after, codewords)
+        size = after
+    return Cost(stem, blocks, model.fc.weight.numel())
+
+
+def _block_cost(block: CodedBottleneck, size: int, after: int, codewords: int) -> BlockCost:
+    """The cost of a block whose stride takes `size` to `after`; `codewords` is K·N of its scheme."""
+    outside = _convolution(block.conv3, after)
+    if block.downsample is not None:
+        outside += _convolution(block.downsample[0], after)
+    energies = normaliser = 0
+    if block.coded:
+        width = block.conv3.in_channels  # kept·d
+        energies = width * (width // block.kept) * (after**2 + 1)
+        normaliser = width * after**2
+    inside = _convolution(block.conv1, size) + _convolution(block.conv2, after)
+    return BlockCost(inside, energies, normaliser, outside, codewords)
+
+
+def _convolution(conv: nn.Conv2d, size: int) -> int:
+    return conv.weight.numel() * size**2
+
+
+def _size_after(size: int, conv: nn.Conv2d) -> int:
+    return (size + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1
