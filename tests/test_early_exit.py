@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from coded_resnext import CodedResNeXt, EarlyExit, decode, load_scheme
+from coded_resnext.accounting import multiply_adds
 from coded_resnext.calibration import calibrate
 from coded_resnext.prediction import Predictions
 from coded_resnext.stopping import STOPS_ABOVE
@@ -15,7 +16,7 @@ from coded_resnext.stopping import STOPS_ABOVE
 BATCH = 64
 
 
-def build(randomise, seed=0):
+def build(randomise, seed=4):  # of those tried, the first whose blocks often decode equally in a row
     torch.manual_seed(seed)
     model = CodedResNeXt(
         [1, 2, 2], 10, 10, 2, width=8,
@@ -61,8 +62,8 @@ def written_out(model, predictions, policy, thresholds, calibration):
             past.append(label)
             if policy == "posterior":
                 channel = calibration.channels[name]
-                one = torch.distributions.Normal(channel.one_mean, channel.one_std).log_prob(v.sqrt())
-                zero = torch.distributions.Normal(channel.zero_mean, channel.zero_std).log_prob(v.sqrt())
+                one = gaussian(channel.one_mean, channel.one_std).log_prob(v.sqrt())
+                zero = gaussian(channel.zero_mean, channel.zero_std).log_prob(v.sqrt())
                 likelihood = likelihood + torch.where(words > 0, one, zero).sum(1)
                 probable = (likelihood / calibration.posterior_temperatures[name]).softmax(0)
                 label = int(probable.argmax())
@@ -84,11 +85,15 @@ def written_out(model, predictions, policy, thresholds, calibration):
     return torch.tensor(labels), torch.tensor(exits), torch.tensor(confidence, dtype=torch.float64)
 
 
+def gaussian(mean, std):
+    return torch.distributions.Normal(*(torch.tensor(number, dtype=torch.float64) for number in (mean, std)))
+
+
 def some_thresholds(model, calibration, policy, images):
     """At every block a threshold that splits the samples: the median of what the policy scores there."""
     if policy == "patience":
-        return {name: 2 for name in model.schemes}
-    middle = EarlyExit(model, policy, {name: 1e-3 for name in model.schemes}, calibration).rule
+        return dict.fromkeys(model.schemes, 2)
+    middle = EarlyExit(model, policy, dict.fromkeys(model.schemes, 1e-3), calibration).rule
     energies, before, thresholds = whole_pass(model, images).energies, None, {}
     for name in model.schemes:
         before = middle.read(name, energies[name], before)
@@ -101,11 +106,12 @@ def test_routed_equals_simulated(policy, network, images):
     """Sample by sample, in float64, where rows do not depend on the batch they are in beyond rounding."""
     calibration = calibrated(network, images)
     thresholds = some_thresholds(network, calibration, policy, images)
-    del thresholds["layer2.1"]  # a block in the middle that is no exit
+    closed = 0 if policy == "patience" else 1  # a block that is no exit; where nobody has decoded twice, it never was
+    del thresholds[list(thresholds)[closed]]
     routed = EarlyExit(network, policy, thresholds, calibration).predict(images)
     labels, exits, confidence = written_out(network, whole_pass(network, images), policy, thresholds, calibration)
     assert len(exits.unique()) >= 3  # leavers at several places, or nothing is tested
-    assert 1 not in exits
+    assert closed not in exits
     assert torch.equal(routed.labels, labels)
     assert torch.equal(routed.exits, exits)
     torch.testing.assert_close(routed.confidence, confidence, rtol=1e-9, atol=1e-12)  # other orders of summation
@@ -261,14 +267,16 @@ def test_multiply_adds_that_torch_counts(network, images):
 
     It does not see ⟨G_n, Z_n⟩, an elementwise product: d² a branch and sample; nor the norms and sums of a decision.
     """
-    from coded_resnext.accounting import multiply_adds
 
     cost = multiply_adds(network, 8)
-    for place, name in enumerate(network.schemes):
+    names = list(network.schemes)
+    width = {name: network.get_submodule(name).conv3.in_channels for name in names}
+    places = {"layer2": 4 * 4, "layer3": 2 * 2}
+    for last, name in enumerate(names):
         early = EarlyExit(network, "margin", {name: 0.0})
         with FlopCounterMode(display=False) as counter:
             early.predict(images)
-        widths = [network.get_submodule(b).conv3.in_channels // 10 for b in list(network.schemes)[: place + 1]]
-        scales = sum(network.get_submodule(b).conv3.in_channels * size**2 for b, size in SIZES.items())
-        elementwise = sum(10 * d * d for d in widths) + scales
-        assert counter.get_total_flops() / 2 / BATCH == cost.until(name, whole=False) - elementwise + 10 * 10
+        unseen = sum(10 * (width[each] // 10) ** 2 for each in names[: last + 1])
+        unseen += sum(width[each] * places[each.split(".")[0]] for each in names[:last])  # the normaliser scales u
+        decoding = 10 * 10  # v·w_k
+        assert counter.get_total_flops() / 2 / BATCH == cost.until(name, whole=False) - unseen + decoding
