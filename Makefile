@@ -1,4 +1,5 @@
 # make reproduce   every figure and table of a preset (PRESET=digits, the default)
+# make figures     the same from records alone, in seconds: no network, no data
 # make test        what a change must pass; make test-slow the long part
 .DEFAULT_GOAL := help
 PRESET ?= digits
@@ -14,7 +15,7 @@ INSTALLED := $(ENV)/.coded-resnext-installed
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce test test-slow lint lab publish bench clean
+.PHONY: help reproduce figures test test-slow lint lab publish bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
@@ -33,6 +34,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 reproduce: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext reproduce $(PRESET) $(if $(FORCE),--force)
+
+figures: $(INSTALLED)
+	@$(PYTHON) -m coded_resnext figures $(PRESET)
 
 test: $(INSTALLED)
 	$(IN_SCRATCH) $(PYTHON) -m pytest -m 'not slow'

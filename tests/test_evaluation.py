@@ -10,6 +10,7 @@ import torch
 from coded_resnext import CodedResNeXt, class_mask, load_images, load_scheme, predict
 from coded_resnext.checkpoint import Checkpoint
 from coded_resnext.evaluation import (
+    average_precisions,
     best_threshold,
     binary_classifiers,
     binary_logits,
@@ -96,12 +97,41 @@ def test_a_removal_takes_the_stated_number_of_members(network, digits, monkeypat
 
 def test_binary_logits_are_those_of_the_masked_network(network, digits):
     """Sharing the blocks before the first coded one is only cheaper."""
-    logits = binary_logits(network, digits, 25, CPU)
+    logits = binary_logits(network, network.schemes, digits, 25, CPU)
     images = torch.cat([x for x, _ in _batches(digits)])
     for k in (0, 7):
         with torch.inference_mode():
             whole = network(images, branch_mask=class_mask(network.schemes, [k]))[:, k]
         assert torch.allclose(logits[:, k], whole, atol=1e-4)
+
+
+def test_a_path_can_be_cut_by_another_codeword_and_a_plain_network_by_any(network, digits):
+    plain = CodedResNeXt([1, 2, 1], 10, 10, 2, width=8, in_channels=1).eval()
+    plain.load_state_dict(network.state_dict())
+    images = torch.cat([x for x, _ in _batches(digits)])
+    for model in (network, plain):
+        logits = binary_logits(model, network.schemes, digits, 60, CPU, codewords=[*range(1, 10), 0])
+        for k, codeword in ((2, 3), (9, 0)):
+            with torch.inference_mode():
+                whole = model(images, branch_mask=class_mask(network.schemes, [codeword]))[:, k]
+            assert torch.allclose(logits[:, k], whole, atol=1e-4)
+
+
+def test_removing_every_inactive_branch_is_the_binary_classifier(network, digits):
+    """Figure 2a's last inactive removal, done in all blocks at once, leaves what figure 2b measures."""
+    images = torch.cat([x for x, _ in _batches(digits)])
+    logits = binary_logits(network, network.schemes, digits, 60, CPU)
+    with torch.inference_mode():
+        masks = {name: torch.tensor(scheme.words)[digits.labels] for name, scheme in network.schemes.items()}
+        removed = network(images, branch_mask=masks)
+    own = digits.labels[:, None]
+    assert torch.allclose(removed.gather(1, own), logits.gather(1, own), atol=1e-4)
+
+
+def test_average_precision_is_1_for_perfect_logits_and_the_share_of_positives_for_useless_ones():
+    logits, images = made_up(4)
+    assert average_precisions(logits, images) == [1.0] * 4
+    assert average_precisions(torch.zeros_like(logits), images) == [0.25] * 4
 
 
 def test_a_run_normalises_every_image_as_in_training(tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from coded_resnext import paths, records, tables
+from coded_resnext import claims, paths, records, tables
 from coded_resnext.parameters import load_preset, to_plain
 from coded_resnext.records import begin, read_stage, write_record
 from coded_resnext.summaries import accuracy_table, binary_table, early_table, removal_table, run_kinds, wilson
@@ -66,7 +66,7 @@ def write_everything(coded=95.0, plain=94.0, active=(95.0, 80.0), precision=90.0
 
 
 def by_claim(preset="digits"):
-    return tables.claims(preset).set_index("claim")
+    return claims.claims(preset).set_index("claim")
 
 
 # Which runs count together
@@ -146,10 +146,10 @@ def test_wilsons_interval_holds_the_share_and_is_never_empty(percent):
 
 
 def test_without_records_nothing_is_run():
-    claims = tables.claims("digits")
-    assert set(claims["verdict"]) == {tables.NOT_RUN}
-    assert claims[["ours", "images"]].isna().all(axis=None)
-    assert "not run" in tables.as_text(claims)
+    table = claims.claims("digits")
+    assert set(table["verdict"]) == {claims.NOT_RUN}
+    assert table[["ours", "images"]].isna().all(axis=None)
+    assert "not run" in tables.as_text(table)
 
 
 def test_claims_come_from_the_records():
@@ -183,25 +183,25 @@ def test_a_verdict_follows_the_numbers(numbers, claim, verdict):
 
 def test_only_the_claims_of_a_missing_stage_are_not_run():
     write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0))
-    claims = by_claim()
-    assert claims.loc["decoding improves from the first block to the last", "verdict"] == "agrees"
-    assert claims.loc["accuracy, coded", "verdict"] == tables.NOT_RUN
+    table = by_claim()
+    assert table.loc["decoding improves from the first block to the last", "verdict"] == "agrees"
+    assert table.loc["accuracy, coded", "verdict"] == claims.NOT_RUN
 
 
 def test_a_data_set_without_foreign_images_says_so():
     write("binary", "coded-s0", points=[point("a", precision_out=None), point("b", precision_out=None)])
     claim = by_claim().loc["binary classifiers, mean precision against foreign images"]
-    assert claim["verdict"] == tables.NOT_MEASURED
+    assert claim["verdict"] == claims.NOT_MEASURED
 
 
 def test_an_ablation_stands_for_no_claim():
     write("accuracy", "mu-0", {"accuracy": 10.0}, {"mu": 0.0})
-    assert by_claim().loc["accuracy, coded", "verdict"] == tables.NOT_RUN
+    assert by_claim().loc["accuracy, coded", "verdict"] == claims.NOT_RUN
 
 
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="did you mean 'digits'"):
-        tables.claims("digit")
+        claims.claims("digit")
 
 
 # The paper's numbers

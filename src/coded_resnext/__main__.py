@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, run, train, design, bench, publish}."""
+"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, publish}."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("preset", nargs="?", default="digits", help=f"one of {', '.join(preset_names())}")
     reproduce.add_argument("--force", action="store_true", help="repeat what is done, trainings included")
     reproduce.set_defaults(command=_reproduce)
+
+    figures = commands.add_parser("figures", help="redraw a preset's figures and tables from its records")
+    figures.add_argument("preset", nargs="?", default="digits")
+    figures.set_defaults(command=_figures)
 
     run = commands.add_parser("run", help="run one notebook")
     run.add_argument("notebook", help="its name, e.g. 04_accuracy")
@@ -70,6 +74,12 @@ def _reproduce(options: argparse.Namespace) -> None:
     from .notebooks import reproduce
 
     reproduce(options.preset, force=options.force)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from .gallery import redraw
+
+    redraw(options.preset)
 
 
 def _run(options: argparse.Namespace) -> None:

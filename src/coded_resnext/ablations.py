@@ -1,11 +1,33 @@
-"""Figures of ablations (section 4.5): the weight of the coding loss, branch dropping, the exponent of the loss."""
+"""Figures of ablations and controls: the weight and exponent of the coding loss, branch dropping, the sum of branches
+(section 4.5), and classes cut out of networks where no path should be.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import CODED, PAPER, PLAIN, WIDTH, canvas, curve, legend, paper_box, points, source, styled
+from .figures import (
+    CODED,
+    PAPER,
+    PLAIN,
+    WIDTH,
+    canvas,
+    curve,
+    legend,
+    paper_box,
+    points,
+    source,
+    styled,
+)
+
+CUTS = ("own codeword", "another codeword", "whole network")
+SUMS = {"normalised": "normalised sum", "raw": "not normalised", "concatenated": "concatenated"}
 
 
 @styled
@@ -50,20 +72,68 @@ def branch_dropping(table: pd.DataFrame, accuracy: pd.DataFrame, paper: pd.DataF
         accuracy: `accuracy_table` with vary="drop_branch".
         paper: figure-6; grey boxes, since only the ranges could be read.
     """
-    groups = list(table.groupby("drop_branch"))
-    figure = Figure((WIDTH, 2.4))
-    grid = figure.subplots(1, len(groups), squeeze=False, sharex=True, sharey=True)[0]
-    whole = accuracy.set_index("drop_branch")["accuracy"]
-    for axes, (drop, rows) in zip(grid, groups, strict=True):
+    drops = {drop: f"$p_\\mathrm{{drop}}$ = {drop:g}" for drop in sorted(table["drop_branch"].unique())}
+    figure, grid = _binary_panels(table, accuracy, "drop_branch", drops)
+    for axes, drop in zip(grid, drops, strict=True):
         if paper is not None and (theirs := paper[paper["p_drop"] == drop])["metric"].str.endswith("precision").any():
             paper_box(axes, theirs, "-", "paper's range")
-        points(axes, rows)
-        percent = f"{whole[drop]:.2f} %" if drop in whole.index else "not measured"
-        axes.set_title(f"$p_\\mathrm{{drop}}$ = {drop:g}\naccuracy {percent}", fontsize="medium")
-    grid[0].set_ylabel("precision (%)")
-    figure.supxlabel("recall (%)")
     legend(figure)
     return figure
+
+
+@styled
+def branch_sums(table: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
+    """Binary classifiers of networks whose branches are summed as in equation 3, without it, or not summed at all.
+
+    Args:
+        table: `binary_table` with vary="branch_sum".
+        accuracy: `accuracy_table` with vary="branch_sum".
+    """
+    there = {key: title for key, title in SUMS.items() if (table["branch_sum"] == key).any()}
+    figure, _ = _binary_panels(table, accuracy, "branch_sum", there)
+    legend(figure)
+    return figure
+
+
+@styled
+def controls(table: pd.DataFrame) -> Figure:
+    """Average precision of every class's classifier: its path, a path that is not its own, and the whole network.
+
+    A dot is a class, a bar the mean over classes. Where a plain network does as well when it is cut by the same
+    codewords, the paths of the coded one would mean nothing.
+
+    Args:
+        table: rows of the kinds "coded" and "plain" from `controls_table`.
+    """
+    figure, axes = canvas("how the classifier was cut out", "average precision", height=2.4)
+    for kind, colour, shift in (("coded", CODED, -0.2), ("plain", PLAIN, 0.2)):
+        for place, cut in enumerate(CUTS):
+            values = table[(table["kind"] == kind) & (table["cut"] == cut)]["average_precision"]
+            if values.empty:
+                continue
+            spread = shift + np.linspace(-0.12, 0.12, len(values))
+            axes.scatter(place + spread, values, s=6, color=colour, alpha=0.7, linewidth=0, label=kind)
+            axes.hlines(values.mean(), place + shift - 0.16, place + shift + 0.16, color=colour, linewidth=1.5)
+    axes.set_xticks(range(len(CUTS)), [cut.replace(" ", "\n") for cut in CUTS])
+    axes.set_ylim(0, 1.03)
+    legend(figure)
+    return figure
+
+
+def _binary_panels(
+    table: pd.DataFrame, accuracy: pd.DataFrame, vary: str, titles: Mapping[Any, str]
+) -> tuple[Figure, Sequence[Axes]]:
+    """Recall and precision of all classes, a panel for each value of the varied parameter."""
+    figure = Figure((WIDTH, 2.4))
+    grid = figure.subplots(1, len(titles), squeeze=False, sharex=True, sharey=True)[0]
+    whole = accuracy.set_index(vary)["accuracy"]
+    for axes, (value, title) in zip(grid, titles.items(), strict=True):
+        points(axes, table[table[vary] == value])
+        percent = f"{whole[value]:.2f} %" if value in whole.index else "not measured"
+        axes.set_title(f"{title}\naccuracy {percent}", fontsize="medium")
+    grid[0].set_ylabel("precision (%)")
+    figure.supxlabel("recall (%)")
+    return figure, grid
 
 
 @styled

@@ -8,6 +8,7 @@ sample towards the codeword of its class, see losses.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 # Under the smallest mean energy that the network can mean: t² of float32 activations of 1e-10. It keeps
 # the gradient finite when every branch of a sample is silent or removed, and moves no other result.
 SMALLEST_ENERGY = 1e-20
+
+# (u, weight, num_branches, keep, drop, of) to the sum over branches and their energies, see `coded_sum`.
+BranchSum = Callable[[Tensor, Tensor, int, Tensor | None, Tensor | None, int | None], tuple[Tensor, Tensor]]
 
 
 def gram_matrices(weight: Tensor, num_branches: int) -> Tensor:
@@ -47,9 +51,15 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor |
         return (gram * outer).sum((2, 3)) / (weight.shape[0] * u.shape[3])
 
 
-def normalised(energies: Tensor, of: int) -> tuple[Tensor, Tensor]:
-    """E(t̄_n) from E(t_n), equation 3 with N = `of` in its mean, and the scale (B, 1) of t̄_n = scale·t_n."""
-    scale = (energies.sum(1, keepdim=True) / of).clamp_min(SMALLEST_ENERGY).rsqrt()
+def normalised(energies: Tensor, num_branches: int) -> tuple[Tensor, Tensor]:
+    """E(t̄_n) (B, kept) from E(t_n), equation 3, and the scale (B, 1) that t̄_n = scale·t_n takes.
+
+    Args:
+        energies: of the branches that are there; those cut away count as zero energy.
+        num_branches: N, by which the mean divides.
+    """
+    mean = energies.sum(1, keepdim=True) / num_branches
+    scale = mean.clamp_min(SMALLEST_ENERGY).rsqrt()
     return energies * scale.square(), scale
 
 
@@ -83,10 +93,10 @@ def coded_sum(
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
-    return F.conv2d(_scale_branches(u, scale, num_branches), weight), energies
+    return F.conv2d(scale_branches(u, scale, num_branches), weight), energies
 
 
-def _scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
+def scale_branches(u: Tensor, scale: Tensor, num_branches: int) -> Tensor:
     """Multiply the d channels of each branch of u (B, N·d, H, W) by a scale of shape (N,), (B, 1) or (B, N)."""
     if scale.shape[-1] == 1:  # one scalar a sample
         return u * scale.to(u.dtype)[..., None, None]
@@ -135,8 +145,8 @@ class CodedBottleneck(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
             )
-        # How the branches are normalised and summed; reference.write_out exchanges it for the equations.
-        self.coded_sum = coded_sum
+        # How the branches are normalised and summed: variants.py has others, reference.py the equations themselves.
+        self.coded_sum: BranchSum = coded_sum
         self._initialise()
 
     @property
@@ -171,7 +181,7 @@ class CodedBottleneck(nn.Module):
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = _scale_branches(u, branch_mask, self.kept)
+                u = scale_branches(u, branch_mask, self.kept)
             summed, energies = self.conv3(u), None
         return self._output(x, summed), energies
 
@@ -185,12 +195,13 @@ class CodedBottleneck(nn.Module):
             r·E(t̄) (B, N), and what `forward_output` goes on with: u (B, N·d, H', W') and its scale (B, 1).
         """
         u = self._branches(x)
-        energies, scale = normalised(branch_energies(u, self.conv3.weight, self.kept, gram), self.num_branches)
+        energies = branch_energies(u, self.conv3.weight, self.kept, gram)
+        energies, scale = normalised(energies, self.num_branches)
         return energies * (self.num_active / self.num_branches), u, scale
 
     def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
         """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
-        return self._output(x, self.conv3(_scale_branches(u, scale, self.kept)))
+        return self._output(x, self.conv3(scale_branches(u, scale, self.kept)))
 
     def _branches(self, x: Tensor) -> Tensor:
         """x to u, what the last 1x1 convolution reads: (B, N·d, H', W')."""

@@ -13,5 +13,9 @@ class NotebookFailed(RuntimeError):
     """A cell raised; the message has the notebook, the cell, the error and where the executed copy is."""
 
 
+class NothingToShow(LookupError):
+    """A figure or table that a preset's records do not have; the message says what is missing and what makes it."""
+
+
 class NotEqual(ArithmeticError):
     """Two forms of one network answered differently; the message says by how much."""

@@ -4,7 +4,7 @@ classifiers, early decoding. Nothing here trains, and only the measures themselv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,14 +71,25 @@ def branch_removal(
 
 
 @torch.inference_mode()
-def binary_logits(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Tensor:
+def binary_logits(
+    model: CodedResNeXt,
+    schemes: Mapping[str, CodingScheme],
+    images: ImageSet,
+    batch_size: int,
+    device: torch.device,
+    codewords: Sequence[int] | None = None,
+) -> Tensor:
     """The logit of every class's binary classifier, (n, K): column k with only the branches of codeword k.
 
     The blocks before the first coded one are the same for all classes and run once per image.
+
+    Args:
+        schemes: by block; `model.schemes`, or those that a plain network is cut by, to compare with.
+        codewords: the class whose codeword cuts the path of each class; its own where not given.
     """
     model.eval()
-    start = model.block_names.index(next(iter(model.schemes)))
-    masks = [class_mask(model.schemes, [k]) for k in range(model.num_classes)]
+    start = min(model.block_names.index(name) for name in schemes)
+    masks = [class_mask(schemes, [k]) for k in (range(model.num_classes) if codewords is None else codewords)]
     masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
     logits = []
     for pixels, _ in eval_batches(images, batch_size, device):
@@ -151,6 +162,12 @@ def binary_classifiers(
     return results
 
 
+def average_precisions(logits: Tensor, images: ImageSet) -> list[float]:
+    """Of every class against the rest, 0 … 1, from logits (n, K); it needs no threshold."""
+    by_class = (_by_truth(logits, images, k) for k in range(len(images.classes)))
+    return [_average_precision(positives, negatives) for positives, negatives in by_class]
+
+
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:
     """Nine negatives for each positive, without replacement and by seed; all of them when there are fewer."""
     wanted = min(len(negatives), NEGATIVES_PER_POSITIVE * positives)
@@ -190,6 +207,9 @@ def _by_truth(logits: Tensor, images: ImageSet, k: int) -> tuple[np.ndarray, np.
 def _against(positives: np.ndarray, negatives: np.ndarray, threshold: float) -> tuple[float, float]:
     """Precision in percent (0 when nothing is accepted) and average precision of some positives and negatives."""
     hits, false_alarms = int((positives >= threshold).sum()), int((negatives >= threshold).sum())
+    return 100 * hits / max(1, hits + false_alarms), _average_precision(positives, negatives)
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> float:
     truth = np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
-    average = average_precision_score(truth, np.concatenate([positives, negatives]))
-    return 100 * hits / max(1, hits + false_alarms), float(average)
+    return float(average_precision_score(truth, np.concatenate([positives, negatives])))

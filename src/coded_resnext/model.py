@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .block import CodedBottleneck
 from .codes import CodingScheme, load_scheme
+from .variants import BRANCH_SUMS
 
 EXPANSION = 4  # C_out of a stage over its planes, as in every bottleneck ResNet
 STEMS = {"3x3": (3, 1, False), "3x3/2": (3, 2, False), "7x7/2": (7, 2, True)}  # kernel, stride, max pool
@@ -33,10 +34,13 @@ class CodedResNeXt(nn.Module):
         stem: "3x3" (CIFAR), "3x3/2" (the same with stride 2) or "7x7/2" (ImageNet, with max pooling).
         in_channels: of the images.
         drop_branch: probability of dropSubNNs, in training.
+        branch_sum: of coded blocks; "normalised" is equation 3, "raw" and "concatenated" its ablations, whose
+            energies need not sum to N_act ("raw") and whose paths need not work alone ("concatenated").
     Attributes:
         options: the arguments above but for the schemes, JSON-ready: with the schemes they make the network again.
     Raises:
-        ValueError: a scheme for no stage or block, or of another K or N; a stem or probability out of range.
+        ValueError: a scheme for no stage or block, or of another K or N; a stem, branch_sum or probability out of
+            range.
     """
 
     def __init__(
@@ -51,22 +55,25 @@ class CodedResNeXt(nn.Module):
         stem: str = "3x3",
         in_channels: int = 3,
         drop_branch: float = 0.1,
+        branch_sum: str = "normalised",
     ) -> None:
         super().__init__()
         if stem not in STEMS:
             raise ValueError(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
+        if branch_sum not in BRANCH_SUMS:
+            raise ValueError(f"unknown branch_sum {branch_sum!r}; there are {', '.join(BRANCH_SUMS)}")
         if not 0 <= drop_branch < 1:
             raise ValueError(f"drop_branch is a probability below 1, got {drop_branch}")
         self.options = {
             "layers": list(layers), "num_classes": num_classes, "num_branches": num_branches,
             "branch_width": branch_width, "width": width, "stem": stem, "in_channels": in_channels,
-            "drop_branch": drop_branch,
+            "drop_branch": drop_branch, "branch_sum": branch_sum,
         }  # fmt: skip
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch
         self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
-        by_block = _schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
+        by_block = schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
         self.schemes = {name: scheme for name, scheme in by_block.items() if scheme.num_active < num_branches}
 
         kernel, stride, pool = STEMS[stem]
@@ -91,6 +98,7 @@ class CodedResNeXt(nn.Module):
                     )
                 )
                 channels = EXPANSION * width * 2**s
+                blocks[-1].coded_sum = BRANCH_SUMS[branch_sum]
             self.add_module(f"layer{s + 1}", nn.Sequential(*blocks))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes, bias=False)
@@ -163,7 +171,7 @@ class CodedResNeXt(nn.Module):
         return masks
 
 
-def _schemes_by_block(
+def schemes_by_block(
     schemes: Mapping[str, CodingScheme], block_names: Sequence[str], num_classes: int, num_branches: int
 ) -> dict[str, CodingScheme]:
     """Spread schemes given by stage over its blocks; a scheme given for a block wins."""

@@ -131,7 +131,8 @@ def reproduce(preset: str, *, force: bool = False) -> None:
         stamp = {"inputs": inputs, "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs}}
         write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
         print(f"{unit.name:{width}}  {time.perf_counter() - begun:.0f} s", flush=True)
-    from .tables import as_text, claims
+    from .claims import claims
+    from .tables import as_text
 
     print(f"\n{as_text(claims(preset))}")
 

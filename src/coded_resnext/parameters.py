@@ -36,6 +36,7 @@ class TrainingParameters:
         drop_branch: p_drop of dropSubNNs.
         mu: weight of the coding loss, equation 6.
         exponent: of the coding loss, equation 5.
+        branch_sum: "normalised", or what the ablations put in its place, see CodedResNeXt.
         epochs, warmup_epochs: the rate rises linearly during warm-up, then falls as a cosine.
         learning_rate, final_learning_rate: at the peak and at the end.
         batch_size: images in one optimiser step, over all processes.
@@ -63,6 +64,7 @@ class TrainingParameters:
     drop_branch: float = 0.1
     mu: float = 6.0
     exponent: float = 4.0
+    branch_sum: str = "normalised"
     epochs: int = 40
     warmup_epochs: int = 5
     learning_rate: float = 0.1
@@ -114,12 +116,14 @@ class EvaluationParameters:
         preset: whose runs are evaluated.
         batch_size: images at once; no result depends on it.
         repeats: random removals averaged in figure 2a.
+        block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
         force: evaluate again what has a record.
     """
 
     preset: str = "digits"
     batch_size: int = 500
     repeats: int = 5
+    block: str = ""
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -231,6 +235,11 @@ def to_plain(parameters: Any) -> dict[str, Any]:
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(parameters).items()
     }
+
+
+def with_defaults(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Training parameters of a record or checkpoint; what is newer than it has its default."""
+    return {**to_plain(TrainingParameters()), **stored}
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -7,16 +7,19 @@ not, the committed record stands for it: a fresh clone shows results without tra
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint, run_folder
+from .codes import CodingScheme
 from .data import HOLDOUT_SEED, ImageSet, load_images, out_of_distribution, split_holdout
 from .evaluation import (
+    average_precisions,
     binary_classifiers,
     binary_logits,
     branch_removal,
@@ -24,12 +27,12 @@ from .evaluation import (
     full_accuracy,
     logit_histograms,
 )
-from .model import CodedResNeXt
-from .parameters import EvaluationParameters, load_preset
+from .model import CodedResNeXt, schemes_by_block
+from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
-from .training import describe_device
+from .training import choose_schemes, describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
 
@@ -42,11 +45,22 @@ class Run:
         self.training = checkpoint.description["parameters"]
         self.batch_size = parameters.batch_size
         self.repeats = parameters.repeats
+        self.block = parameters.block
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def model(self) -> CodedResNeXt:
         return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def schemes(self) -> dict[str, CodingScheme]:
+        """Of the network's coded blocks; of a plain network, what a coded one with its parameters would have."""
+        if self.model.schemes:
+            return self.model.schemes
+        coded = build(TrainingParameters, {**self.training, "coded": True}, self.training["name"])
+        return schemes_by_block(
+            choose_schemes(coded, self.test), self.model.block_names, self.model.num_classes, self.model.num_branches
+        )
 
     @cached_property
     def test(self) -> ImageSet:
@@ -86,9 +100,15 @@ def measure_early_decoding(run: Run) -> Measured:
 
 
 def measure_specialisation(run: Run) -> Measured:
-    """Figure 2a, in the block that the paper takes on CIFAR: the last of the first coded stage."""
+    """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
+
+    Raises:
+        ValueError: a block that is not coded.
+    """
     names = list(run.model.schemes)
-    block = [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    block = run.block or [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    if block not in names:
+        raise ValueError(unknown("block", block, names, "figure 2a"))
     curve = branch_removal(
         run.model, run.test, block, repeats=run.repeats, seed=0, batch_size=run.batch_size, device=run.device
     )
@@ -101,10 +121,24 @@ def measure_specialisation(run: Run) -> Measured:
 
 
 def measure_binary_classifiers(run: Run) -> Measured:
-    """Figures 2b, 2c, 3, 7 and 8."""
+    """Figures 2b, 2c, 3, 7 and 8, and controls: classes cut out by other codewords, and not cut out at all.
+
+    A plain network is cut by the codewords that a coded one would have: what that leaves is no merit of coding.
+    """
+
+    def path_logits(images: ImageSet, codewords: Sequence[int] | None = None) -> Tensor:
+        return binary_logits(run.model, run.schemes, images, run.batch_size, run.device, codewords)
+
     logits = {
-        which: None if images is None else binary_logits(run.model, images, run.batch_size, run.device)
+        which: None if images is None else path_logits(images)
         for which, images in (("train", run.train), ("test", run.test), ("foreign", run.foreign))
+    }
+    classes = run.test.classes
+    next_class = [*range(1, len(classes)), 0]
+    cuts = {
+        "own codeword": logits["test"],
+        "another codeword": path_logits(run.test, next_class),
+        "whole network": predict(run.model, run.test, run.batch_size, run.device).logits,
     }
     points = binary_classifiers(
         (logits["train"], run.train), (logits["test"], run.test), logits["foreign"], seed=run.training["seed"]
@@ -114,8 +148,17 @@ def measure_binary_classifiers(run: Run) -> Measured:
         values = [getattr(point, key) for point in points]
         if None not in values:
             metrics[f"mean_{key}"] = fmean(values)
+    controls = []
+    for cut, values in cuts.items():
+        precisions = average_precisions(values, run.test)
+        metrics[f"mean_average_precision_{cut.replace(' ', '_')}"] = fmean(precisions)
+        controls += [
+            {"cut": cut, "class": name, "average_precision": value}
+            for name, value in zip(classes, precisions, strict=True)
+        ]
     return metrics, {
         "points": [dataclasses.asdict(point) for point in points],
+        "controls": controls,
         "histograms": logit_histograms((logits["test"], run.test), logits["foreign"], classes=10),
     }
 
@@ -123,7 +166,7 @@ def measure_binary_classifiers(run: Run) -> Measured:
 STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
     "accuracy": (measure_accuracy, False),
     "specialisation": (measure_specialisation, True),
-    "binary": (measure_binary_classifiers, True),
+    "binary": (measure_binary_classifiers, False),
     "early": (measure_early_decoding, True),
 }
 
@@ -155,7 +198,7 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
-            settings["repeats"] = parameters.repeats
+            settings |= {"repeats": parameters.repeats, "block": parameters.block}
         current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
         if not current or parameters.force:
             record = _evaluate_run(stage, name, Run(checkpoint, parameters), measure, settings)

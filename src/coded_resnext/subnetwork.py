@@ -80,6 +80,11 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
             "this network is plain: every branch works for every class and there is nothing to cut. "
             "Extract from a coded network"
         )
+    if (branch_sum := model.options["branch_sum"]) != "normalised":
+        raise ValueError(
+            f"this network is an ablation, branch_sum {branch_sum!r}: only paths of a normalised sum stand alone. "
+            "Extract from a network trained without branch_sum"
+        )
     codewords = {name: scheme.words[list(chosen)] for name, scheme in model.schemes.items()}
     subnetwork = Subnetwork(model.options, codewords, chosen)
     subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .parameters import TrainingParameters, load_preset, to_plain
+from .parameters import load_preset, to_plain, with_defaults
 from .records import metric
 
 Record = Mapping[str, Any]
 
 Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 NO_KIND = ("name", "seed", "preset", "coded")  # what does not make a run another kind; "coded" is the kind's first word
-CODED_ONLY = ("mu", "drop_branch", "exponent", "active")  # a plain network has no use for them
+CODED_ONLY = ("mu", "drop_branch", "exponent", "branch_sum", "active")  # a plain network has no use for them
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
 POINT_COLUMNS = ("threshold", "recall", "precision", "average_precision", "precision_out", "average_precision_out")
 
@@ -64,7 +64,7 @@ def early_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFr
     """
     rows = []
     for head, group in _grouped(records, vary):
-        curves = [_piece(record, "curves") for record in group]
+        curves = [piece(record, "curves") for record in group]
         for position, decoder in enumerate(row["block"] for row in curves[0]):
             values = [curve[position]["accuracy"] for curve in curves]
             from_end = len(curves[0]) - 1 - position
@@ -84,9 +84,9 @@ def removal_table(records: Sequence[Record], vary: str | None = None) -> pd.Data
     rows = []
     for head, group in _grouped(records, vary):
         values: dict[tuple[str, int], list[float]] = {}
-        for row in (row for record in group for row in _piece(record, "curves")):
+        for row in (row for record in group for row in piece(record, "curves")):
             values.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
-        block = _piece(group[0], "block")
+        block = piece(group[0], "block")
         for (which, removed), accuracies in sorted(values.items()):
             rows.append({**head, "block": block, "set": which, "removed": removed, **_rate(accuracies, group)})
     return _frame(rows, vary, ["block", "set", "removed"], RATE_COLUMNS)
@@ -104,12 +104,46 @@ def binary_table(records: Sequence[Record], vary: str | None = None) -> pd.DataF
     """
     rows = []
     for head, group in _grouped(records, vary):
-        points = pd.DataFrame([point for record in group for point in _piece(record, "points")])
+        points = pd.DataFrame([point for record in group for point in piece(record, "points")])
         numbers = points.astype(dict.fromkeys(POINT_COLUMNS, float))  # no foreign images: None becomes NaN
         means = numbers.groupby("name", sort=False)[list(POINT_COLUMNS)].mean()
         images = int(metric(group[0], "images"))
         rows += [{**head, "class": name, **row, "images": images} for name, row in means.iterrows()]
     return _frame(rows, vary, ["class"], [*POINT_COLUMNS, "images"])
+
+
+def controls_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Binary classifiers beside their controls, averaged over runs, from records of stage "binary".
+
+    Returns:
+        A row a kind, way of cutting and class: data_set, kind, runs, cut ("own codeword", "another codeword", "whole
+        network"), class, average_precision (0 … 1).
+    """
+    rows = []
+    for head, group in _grouped(records, None):
+        every = pd.DataFrame([row for record in group for row in piece(record, "controls")])
+        means = every.groupby(["cut", "class"], sort=False)["average_precision"].mean()
+        rows += [{**head, "cut": cut, "class": name, "average_precision": v} for (cut, name), v in means.items()]
+    return _frame(rows, None, ["cut", "class"], ["average_precision"])
+
+
+def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: Sequence[Record]) -> pd.DataFrame:
+    """One line a kind of run: what each ablation does to accuracy, to decoding and to binary classifiers.
+
+    Args:
+        accuracy, early, binary: records of these stages; of what is missing, cells are empty.
+    Returns:
+        data_set, kind, runs, accuracy, std, first_block and last_block (accuracy as early decoders), recall, precision,
+        average_precision (means over classes).
+    """
+    table = accuracy_table(accuracy)[["data_set", "kind", "runs", "accuracy", "std"]]
+    decoders = early_table(early)
+    first = decoders["from_end"] == decoders.groupby(["data_set", "kind"])["from_end"].transform("max")
+    for name, rows in (("first_block", decoders[first]), ("last_block", decoders[decoders["from_end"] == 1])):
+        column = rows[["data_set", "kind", "accuracy"]].rename(columns={"accuracy": name})
+        table = table.merge(column, on=["data_set", "kind"], how="left")
+    means = binary_table(binary).groupby(["data_set", "kind"])[["recall", "precision", "average_precision"]].mean()
+    return table.merge(means.reset_index(), on=["data_set", "kind"], how="left")
 
 
 def wilson(percent: float, images: int) -> tuple[float, float]:
@@ -121,6 +155,16 @@ def wilson(percent: float, images: int) -> tuple[float, float]:
     centre = (share + Z95**2 / (2 * images)) / shrink
     half = Z95 * math.sqrt(share * (1 - share) / images + Z95**2 / (4 * images**2)) / shrink
     return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+
+
+def variance(row: pd.Series) -> float:
+    """Of a mean accuracy, in squared percent: the draw of the test images, and of the seeds if several.
+
+    Wilson's interval stands for the images, since the plain one is empty when all are right. The same images measure
+    both sides of a difference, so it is known better than this says.
+    """
+    images = ((row["high"] - row["low"]) / (2 * Z95)) ** 2
+    return images + (row["std"] ** 2 / row["runs"] if row["runs"] > 1 else 0.0)
 
 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
@@ -150,7 +194,7 @@ def _changes(records: Iterable[Record]) -> list[tuple[dict[str, Any], dict[str, 
     references: dict[str, dict[str, Any]] = {}
     pairs = []
     for record in records:
-        parameters = {**to_plain(TrainingParameters()), **record["parameters"]}  # older records lack newer parameters
+        parameters = with_defaults(record["parameters"])
         preset = parameters["preset"]
         if preset not in references:
             references[preset] = _first_coded_run(preset)
@@ -182,7 +226,12 @@ def _first_coded_run(preset: str) -> dict[str, Any]:
     return coded[0]
 
 
-def _piece(record: Record, key: str) -> Any:
+def piece(record: Record, key: str) -> Any:
+    """What a record has beyond scalars: curves, points, histograms.
+
+    Raises:
+        ValueError: naming the record that lacks it.
+    """
     if key not in record:
         raise ValueError(f"record {record['stage']}-{record['name']} has no {key!r}: repeat its stage")
     return record[key]

@@ -33,7 +33,7 @@ from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
 from .errors import CheckpointError, TrainingDiverged
 from .losses import CodingLoss
 from .model import CodedResNeXt
-from .parameters import TrainingParameters, check_against_preset, differences, to_plain
+from .parameters import TrainingParameters, check_against_preset, differences, to_plain, with_defaults
 from .prediction import predict
 from .records import begin, read_record, record_path, write_record
 
@@ -140,7 +140,7 @@ def is_trained(parameters: TrainingParameters) -> bool:
         checkpoint is not None
         and checkpoint.description["epoch"] == parameters.epochs
         and record["checkpoint"] == checkpoint.weights_hash
-        and record["parameters"] == to_plain(parameters)
+        and with_defaults(record["parameters"]) == to_plain(parameters)
     )
 
 
@@ -155,6 +155,7 @@ def network_options(parameters: TrainingParameters, images: ImageSet) -> dict[st
         "stem": parameters.stem,
         "in_channels": images.channels,
         "drop_branch": parameters.drop_branch,
+        "branch_sum": parameters.branch_sum,
     }
 
 
@@ -295,7 +296,7 @@ def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
     checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
     if checkpoint is None:
         return None
-    has, wants = checkpoint.description["parameters"], to_plain(parameters)
+    has, wants = with_defaults(checkpoint.description["parameters"]), to_plain(parameters)
     if has != wants:
         raise CheckpointError(
             f"the checkpoint of run {parameters.preset}/{parameters.name} was made with other parameters: "

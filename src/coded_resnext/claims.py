@@ -1,0 +1,167 @@
+"""The paper's main claims, beside what the records of a preset say of them.
+
+A claim about which of two numbers is larger should hold on any data, so it gets a verdict; comparison.py has all
+numbers one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+
+from .parameters import load_preset
+from .records import read_stage
+from .summaries import Z95, accuracy_table, binary_table, early_table, removal_table, variance
+from .tables import paper
+
+NOT_RUN = "not run"
+NOT_MEASURED = "not measured"  # for instance against foreign images, where the data set has none
+MOSTLY = 50.0  # percent: a binary classifier that is right more often than wrong; chance is 10 in the paper's figures
+
+
+class Claim(NamedTuple):
+    """A row of the summary; without a record only its name and the paper's number are known."""
+
+    claim: str
+    paper: str
+    ours: float | None = None
+    error: float | None = None
+    runs: int | None = None
+    images: int | None = None
+    verdict: str = NOT_RUN
+
+
+def claims(preset: str) -> pd.DataFrame:
+    """The paper's main claims on CIFAR-10 beside what the records of a preset say.
+
+    Only a claim about which of two numbers is larger gets a verdict, for it should hold on any data: "agrees" or
+    "differs" when their difference is beyond its 95 % error, else "undecided". Runs of the preset's first coded kind
+    and of the plain kind count, averaged over seeds.
+
+    Returns:
+        Columns claim, paper (text, since some of its numbers are ranges; ~ was read off a plot), ours and error
+        (95 %; percent or percentage points), runs, images, verdict ("not run" without a record, empty where nothing
+        is claimed).
+    Raises:
+        ValueError: an unknown preset, a record of another schema or without a metric.
+    """
+    load_preset(preset)
+    by_stage = {stage: read_stage(preset, stage) for stage in ("accuracy", "specialisation", "binary", "early")}
+    rows = [
+        *_accuracy_claims(accuracy_table(by_stage["accuracy"])),
+        *_removal_claims(removal_table(by_stage["specialisation"])),
+        *_binary_claims(binary_table(by_stage["binary"])),
+        *_early_claims(early_table(by_stage["early"])),
+    ]
+    return pd.DataFrame(rows).astype({"ours": float, "error": float, "runs": "Int64", "images": "Int64"})
+
+
+def _accuracy_claims(table: pd.DataFrame) -> list[Claim]:
+    numbers = paper("table-2", "cifar10").set_index("network")["value"]
+    coded, plain = (_one(table.query("kind == @kind")) for kind in ("coded", "plain"))
+    difference = f"{numbers['coded'] - numbers['plain']:+.2f}"
+    return [
+        _rate_claim("accuracy, coded", f"{numbers['coded']:.2f}", coded),
+        _rate_claim("accuracy, plain", f"{numbers['plain']:.2f}", plain),
+        _difference_claim("coded minus plain: nothing is lost", difference, coded, plain, allow_equal=True),
+    ]
+
+
+def _removal_claims(table: pd.DataFrame) -> list[Claim]:
+    table = table.query("kind == 'coded'")
+    read = paper("figure-2a", "cifar10")
+    numbers = read.set_index(["set", "removed"])["value"]
+    last = read["removed"].max()
+    inactive, active = numbers["inactive", last], numbers["active", last]
+    ours = {which: _last(table.query("set == @which")) for which in ("inactive", "active")}
+    return [
+        _rate_claim("accuracy without a block's inactive branches", f"~{inactive:.1f}", ours["inactive"]),
+        _rate_claim("accuracy without its active branches", f"~{active:.1f}", ours["active"]),
+        _difference_claim(
+            "removing active branches hurts more than inactive",
+            f"~{inactive - active:.1f}",
+            ours["inactive"],
+            ours["active"],
+        ),
+    ]
+
+
+def _binary_claims(table: pd.DataFrame) -> list[Claim]:
+    table = table.query("kind == 'coded'")
+    read = paper("figure-2b")
+    here, foreign = (read[read["negatives"] == f"{where} distribution"] for where in ("in", "out of"))
+    precision = here[here["metric"].str.endswith("precision")]["value"]
+    recall = here[here["metric"].str.endswith("recall")]["value"]
+    name = "binary classifiers, mean"
+    return [
+        _mean_claim(f"{name} precision: mostly right", _range(precision), table, "precision", MOSTLY),
+        _mean_claim(f"{name} recall: most are found", _range(recall), table, "recall", MOSTLY),
+        _mean_claim(f"{name} average precision", "", table, "average_precision", scale=100),
+        _mean_claim(f"{name} precision against foreign images", _range(foreign["value"]), table, "precision_out"),
+    ]
+
+
+def _early_claims(table: pd.DataFrame) -> list[Claim]:
+    table = table.query("kind == 'coded'")
+    numbers = paper("figure-4", "cifar10")["value"].tolist()  # in network order, the softmax last
+    first = _one(table[table["from_end"] == table["from_end"].max()])
+    last, softmax = (_one(table[table["from_end"] == place]) for place in (1, 0))
+    return [
+        _rate_claim("early decoding by the first coded block", f"~{numbers[0]:.1f}", first),
+        _rate_claim("early decoding by the last coded block", f"~{numbers[-2]:.1f}", last),
+        _difference_claim(
+            "decoding improves from the first block to the last", f"~{numbers[-2] - numbers[0]:.1f}", last, first
+        ),
+        _rate_claim("softmax of the same runs", f"~{numbers[-1]:.1f}", softmax),
+    ]
+
+
+def _rate_claim(claim: str, number: str, row: pd.Series | None) -> Claim:
+    if row is None:
+        return Claim(claim, number)
+    return Claim(claim, number, row["accuracy"], Z95 * math.sqrt(variance(row)), row["runs"], row["images"], "")
+
+
+def _difference_claim(
+    claim: str, number: str, larger: pd.Series | None, smaller: pd.Series | None, *, allow_equal: bool = False
+) -> Claim:
+    """Whether one accuracy is larger than another, or not smaller with `allow_equal`."""
+    if larger is None or smaller is None:
+        return Claim(claim, number)
+    difference = larger["accuracy"] - smaller["accuracy"]
+    error = Z95 * math.sqrt(variance(larger) + variance(smaller))
+    runs = min(larger["runs"], smaller["runs"])
+    verdict = _verdict(difference, error, allow_equal)
+    return Claim(claim, number, difference, error, runs, larger["images"], verdict)
+
+
+def _mean_claim(
+    claim: str, number: str, table: pd.DataFrame, column: str, above: float | None = None, scale: float = 1
+) -> Claim:
+    """A mean over classes, its error from their spread, and whether it is above a value."""
+    values = scale * table[column].dropna()
+    if values.empty:
+        return Claim(claim, number, verdict=NOT_RUN if table.empty else NOT_MEASURED)
+    mean, error = values.mean(), Z95 * values.std() / math.sqrt(len(values))
+    verdict = "" if above is None else _verdict(mean - above, error)
+    return Claim(claim, number, mean, error, table["runs"].iloc[0], table["images"].iloc[0], verdict)
+
+
+def _verdict(difference: float, error: float, allow_equal: bool = False) -> str:
+    if abs(difference) <= error and not allow_equal:
+        return "undecided"
+    return "agrees" if difference > (-error if allow_equal else error) else "differs"
+
+
+def _one(rows: pd.DataFrame) -> pd.Series | None:
+    return None if rows.empty else rows.iloc[0]
+
+
+def _last(rows: pd.DataFrame) -> pd.Series | None:
+    return _one(rows[rows["removed"] == rows["removed"].max()])
+
+
+def _range(values: pd.Series) -> str:
+    return f"~{values.min():.0f} to {values.max():.0f}"
