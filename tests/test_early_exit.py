@@ -11,6 +11,7 @@ from coded_resnext import CodedResNeXt, EarlyExit, decode, load_scheme
 from coded_resnext.accounting import multiply_adds
 from coded_resnext.calibration import calibrate
 from coded_resnext.prediction import Predictions
+from coded_resnext.reference import write_out
 from coded_resnext.stopping import STOPS_ABOVE
 
 BATCH = 64
@@ -93,12 +94,9 @@ def some_thresholds(model, calibration, policy, images):
     """At every block a threshold that splits the samples: the median of what the policy scores there."""
     if policy == "patience":
         return dict.fromkeys(model.schemes, 2)
-    middle = EarlyExit(model, policy, dict.fromkeys(model.schemes, 1e-3), calibration).rule
-    energies, before, thresholds = whole_pass(model, images).energies, None, {}
-    for name in model.schemes:
-        before = middle.read(name, energies[name], before)
-        thresholds[name] = before.score.quantile(0.5).item()
-    return thresholds
+    rule = EarlyExit(model, policy, {}, calibration).rule
+    readings = rule.read_all(whole_pass(model, images).energies)
+    return {name: reading.score.quantile(0.5).item() for name, reading in readings.items()}
 
 
 @pytest.mark.parametrize("policy", STOPS_ABOVE)
@@ -195,8 +193,7 @@ def test_an_empty_batch_has_empty_answers(network):
 def test_no_number_never_exits_early_and_is_flagged(policy, network, images):
     """Thresholds that let everybody go; the samples beside it are not touched."""
     calibration = calibrated(network, images)
-    rule = EarlyExit(network, policy, {}, calibration).rule
-    always = {name: rule.range(name)[0 if STOPS_ABOVE[policy] else 1] for name in network.schemes}
+    always = EarlyExit(network, policy, {}, calibration).rule.everywhere().thresholds
     early = EarlyExit(network, policy, always, calibration)
     before = early.predict(images)
     spoilt = images.clone()
@@ -214,6 +211,11 @@ def test_no_number_never_exits_early_and_is_flagged(policy, network, images):
 def test_a_plain_network_is_refused():
     with pytest.raises(ValueError, match="plain network has no coded block to stop at"):
         EarlyExit(CodedResNeXt([1, 1, 1], 10, 10, 2, width=8))
+
+
+def test_another_sum_is_refused(network):
+    with pytest.raises(ValueError, match=r"block layer2\.0 sums its branches otherwise than equation 3"):
+        EarlyExit(write_out(network))
 
 
 def test_a_calibration_of_another_network_is_refused(network, images, randomise_batch_norm):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .block import CodedBottleneck, gram_matrices
+from .block import CodedBottleneck, coded_sum, gram_matrices
 from .calibration import Calibration
 from .model import CodedResNeXt
 from .stopping import Exits, Reading, StoppingRule, confidence_of
@@ -32,7 +32,7 @@ class EarlyExit:
         thresholds: {block: threshold}; a block without one is no exit, the softmax head always is the last.
         calibration: temperatures (1 without) and the likelihoods that "posterior" combines; of this very network.
     Raises:
-        ValueError: a plain network; an unknown policy or block; a threshold out of range; a calibration of another
+        ValueError: a plain network, or one whose blocks have another sum than equation 3; an unknown policy or block; a threshold out of range; a calibration of another
             network.
     """
 
@@ -47,6 +47,12 @@ class EarlyExit:
         if calibration is not None:
             calibration.check(model)
         self.model = model.eval()
+        for name in model.schemes:
+            if model.get_submodule(name).coded_sum is not coded_sum:
+                raise ValueError(
+                    f"block {name} sums its branches otherwise than equation 3 (branch_sum, write_out): "
+                    f"its energies are not those that early exit computes"
+                )
         self._blocks: list[tuple[str, CodedBottleneck]] = [
             (name, model.get_submodule(name)) for name in model.block_names
         ]

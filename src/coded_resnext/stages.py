@@ -27,11 +27,13 @@ from .evaluation import (
     full_accuracy,
     logit_histograms,
 )
+from .exit_stage import measure_exits
 from .model import CodedResNeXt, schemes_by_block
 from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .summaries import run_kinds
 from .training import choose_schemes, describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
@@ -70,6 +72,21 @@ class Run:
     def train(self) -> ImageSet:
         """The images it was trained on, without those held out."""
         return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
+
+    @cached_property
+    def held(self) -> ImageSet:
+        """The training images held out of it.
+
+        Raises:
+            ValueError: a run that held none out.
+        """
+        held = split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[1]
+        if held is None:
+            raise ValueError(
+                f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
+                f"train one with holdout above 0"
+            )
+        return held
 
     @cached_property
     def foreign(self) -> ImageSet | None:
@@ -168,6 +185,7 @@ STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, 
     "specialisation": (measure_specialisation, True),
     "binary": (measure_binary_classifiers, False),
     "early": (measure_early_decoding, True),
+    "exits": (measure_exits, False),
 }
 
 
@@ -195,6 +213,8 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
                 records.append(record)
             continue
         if coded_only and not checkpoint.description["schemes"]:
+            continue
+        if stage == "exits" and not _shows_exits(checkpoint):
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
@@ -225,6 +245,12 @@ def _evaluate_run(
         beginning=beginning,
         **more,
     )  # fmt: skip
+
+
+def _shows_exits(checkpoint: Checkpoint) -> bool:
+    """Early exit is measured on the preset's coded runs and, to compare with, on plain ones of any width."""
+    (kind,) = run_kinds([{"parameters": checkpoint.description["parameters"]}])
+    return kind == "coded" or kind.startswith("plain")
 
 
 def _is_finished(checkpoint: Checkpoint) -> bool:

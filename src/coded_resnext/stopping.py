@@ -105,6 +105,12 @@ class StoppingRule:
         self.reads = frozenset(names[: last + 1] if policy in LOOK_BACK else self.thresholds)
         self._words: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
+    def everywhere(self) -> StoppingRule:
+        """The same policy with every coded block an exit that lets everybody go."""
+        end = 0 if STOPS_ABOVE[self.policy] else 1
+        always = {name: self.range(name)[end] for name in self.schemes}
+        return StoppingRule(self.schemes, self.policy, always, self.calibration)
+
     def range(self, name: str) -> tuple[float, float]:
         """The lowest and highest score that the policy can give in a block."""
         scheme = self.schemes[name]
@@ -144,6 +150,14 @@ class StoppingRule:
         # a sample that is no numbers decodes to the same class again and again
         return Reading(labels, torch.where(nearest.isnan(), nearest, streak.to(nearest.dtype)), logits, streak)
 
+    def read_all(self, energies: Mapping[str, Tensor]) -> dict[str, Reading]:
+        """What every coded block says, from the energies {block: (n, N)} of whole passes."""
+        readings: dict[str, Reading] = {}
+        before = None
+        for name in self.schemes:
+            readings[name] = before = self.read(name, energies[name], before)
+        return readings
+
     def content(self, name: str, reading: Reading) -> Tensor:
         """(B,) boolean: which samples a block answers. A score that is no number is never content."""
         threshold = self.thresholds[name]
@@ -162,16 +176,12 @@ class StoppingRule:
         """What early exit would have answered, from the energies {block: (n, N)} and logits (n, K) of whole passes."""
         labels, confidence = self.head(logits)
         exits = torch.full_like(labels, len(self.schemes))
-        before = None
-        for i, name in enumerate(self.schemes):
-            if name not in self.reads:
-                continue
-            before = self.read(name, energies[name], before)
+        for i, (name, reading) in enumerate(self.read_all(energies).items()):
             if name in self.thresholds:
-                leaving = self.content(name, before) & (exits == len(self.schemes))
+                leaving = self.content(name, reading) & (exits == len(self.schemes))
                 exits[leaving] = i
-                labels[leaving] = before.labels[leaving]
-                confidence[leaving] = confidence_of(before, leaving)
+                labels[leaving] = reading.labels[leaving]
+                confidence[leaving] = confidence_of(reading, leaving)
         return Exits(labels, exits, confidence)
 
     def decision_cost(self, name: str) -> int:
