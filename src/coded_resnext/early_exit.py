@@ -32,8 +32,8 @@ class EarlyExit:
         thresholds: {block: threshold}; a block without one is no exit, the softmax head always is the last.
         calibration: temperatures (1 without) and the likelihoods that "posterior" combines; of this very network.
     Raises:
-        ValueError: a plain network, or one whose blocks have another sum than equation 3; an unknown policy or block; a threshold out of range; a calibration of another
-            network.
+        ValueError: a plain network, or one whose blocks have another sum than equation 3; an unknown policy or block; a
+            threshold out of range; a calibration of another network.
     """
 
     def __init__(

@@ -94,16 +94,17 @@ def keeps(
 
     Returns:
         policy, kind, value; expected_accuracy and expected_multiply_adds, of the held-out images; accuracy; drop,
-        points below the whole network, and its 95 % error; multiply_adds; exits, shares of the B + 1; percent. Both
-        answer the same images, so the error is that of a paired difference, Wald's with half an image more in each cell
-        (Agresti and Min, Statistics in Medicine 2005): it is not empty when both are right throughout.
+        points below the whole network; multiply_adds; drop_error and multiply_adds_error, 95 %; exits, shares of the
+        B + 1; percent. Both answer the same images, so drop_error is that of a paired difference, Wald's with half an
+        image more in each cell (Agresti and Min, Statistics in Medicine 2005): it is not empty when both are right
+        throughout.
     """
     rule = StoppingRule(model.schemes, target.policy, target.thresholds, calibration)
     answers = rule.simulate(test.energies, test.logits)
     early, late = answers.labels == labels, test.logits.argmax(1) == labels
     n = len(labels)
     lost, won = int((late & ~early).sum()), int((early & ~late).sum())
-    exits = shares(answers, len(model.schemes))
+    spent = 100 * exit_costs(model, rule, image_size)[answers.exits.numpy()]
     return {
         "policy": target.policy,
         "kind": target.kind,
@@ -112,9 +113,10 @@ def keeps(
         "expected_multiply_adds": target.multiply_adds,
         "accuracy": percent_equal(answers.labels, labels),
         "drop": 100 * (lost - won) / n,
-        "error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
-        "multiply_adds": float(np.array(exits) @ exit_costs(model, rule, image_size)),
-        "exits": exits,
+        "drop_error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
+        "multiply_adds": float(spent.mean()),
+        "multiply_adds_error": float(Z95 * spent.std() / math.sqrt(n)),
+        "exits": shares(answers, len(model.schemes)),
     }
 
 
