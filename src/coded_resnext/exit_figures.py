@@ -66,7 +66,7 @@ def time_tradeoff(timing: pd.DataFrame, targets: pd.DataFrame, static: pd.DataFr
         both = whole.merge(static, on="kind", suffixes=("", "_counted"))
         _static_points(axes, both["milliseconds"], both)
         axes.set_title(f"batch {batch}")
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.1 * rows["milliseconds"].max())
     return finish_grid(figure, [], "milliseconds an image", "accuracy (%)")
 
 
@@ -111,6 +111,23 @@ def decoding_across_blocks(decoders: pd.DataFrame) -> Figure:
         axes.errorbar(x, decoders[kind], decoders[f"{kind}_std"].fillna(0.0), color=colour, marker=marker, label=label)
     axes.set_xticks(x, decoders["decoder"])
     legend(figure)
+    return figure
+
+
+@styled
+def rejection(table: pd.DataFrame) -> Figure:
+    """Images of no class accepted, where 95 % of the network's own are: a bar a score, the shorter the better.
+
+    Args:
+        table: from `rejection_table`; scores that look at the softmax alone are grey.
+    """
+    figure, axes = canvas("foreign images accepted (%)", "score", WIDTH, 0.5 + 0.22 * len(table))
+    of_softmax = table["score"].isin(["softmax probability", "energy of the logits"])
+    axes.barh(
+        table["score"], table["fpr95"], xerr=table["fpr95_std"].fillna(0.0),
+        color=[PAPER if softmax else CODED for softmax in of_softmax],
+    )  # fmt: skip
+    axes.invert_yaxis()
     return figure
 
 

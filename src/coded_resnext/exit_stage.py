@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import PIL.Image
 import torch
 
 from . import exit_evaluation as early
 from .accounting import multiply_adds
 from .batches import eval_batches
 from .calibration import Calibration, calibrate, save_calibration
+from .data import load_images
 from .early_exit import EarlyExit
+from .exit_evaluation import SHOWN
+from .exit_summaries import SHOWN_DROP
 from .prediction import Predictions, predict
 from .rejection import rejection
 from .stopping import STOPS_ABOVE, Exits, StoppingRule
+from .summaries import Record
 from .verification import decode_then_verify
 
 if TYPE_CHECKING:
     from .stages import Run
-
-SHOWN_DROP = 0.5  # percentage points: the target whose exits are shown image by image
 
 
 def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
@@ -89,6 +92,30 @@ def verification(run: Run) -> list[dict[str, str | int | float]]:
     for block in dict.fromkeys((stage[0], stage[-1])):
         rows += decode_then_verify(run.model, run.test, block, counts, run.batch_size, run.device)
     return rows
+
+
+def example_pictures(record: Record) -> tuple[list[list[tuple[PIL.Image.Image, str]]], list[str]]:
+    """The example images of a record, where its data set is there: those of each exit, and those answered differently.
+
+    Returns:
+        Rows of images with captions, and the rows' names; none where there is no data set.
+    """
+    training = record["parameters"]
+    try:
+        test = load_images(training["data"], "test", image_size=training["image_size"])
+    except FileNotFoundError:
+        return [], []
+    rows: dict[str, list[tuple[PIL.Image.Image, str]]] = {}
+    places = [*record["blocks"], "softmax"]
+    for example in record["examples"]:
+        answer, whole, label = (test.classes[example[key]] for key in ("answer", "whole", "label"))
+        if answer == whole:
+            name, caption = places[example["exit"]], answer if answer == label else f"{answer}, is {label}"
+        else:
+            name, caption = "early ≠ late", f"{answer}/{whole}, is {label}"
+        rows.setdefault(name, []).append((test.image(example["image"]), caption))
+    names = [name for name in [*places, "early ≠ late"] if name in rows]
+    return [rows[name][:SHOWN] for name in names], names
 
 
 def candidate_counts(num_classes: int) -> list[int]:

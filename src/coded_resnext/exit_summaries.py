@@ -15,6 +15,7 @@ from .records import metric
 from .summaries import Record, piece, run_kinds, wilson
 
 CODED = "coded"
+SHOWN_DROP = 0.5  # percentage points: the target whose exits are shown
 
 
 def coded_records(records: Sequence[Record]) -> list[Record]:

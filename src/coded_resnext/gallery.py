@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, diagrams, figures
+from . import ablations, diagrams, exit_gallery, figures
 from .errors import NothingToShow
 from .figures import SavedFigure, save
 from .parameters import load_preset, unknown
@@ -42,8 +42,8 @@ class Item(NamedTuple):
     make: Callable[[str], Any]
 
 
-FIGURES: dict[str, Item] = {}
-TABLES: dict[str, Item] = {}
+FIGURES: dict[str, Item] = {stem: Item(exit_gallery.NOTEBOOK, make) for stem, make in exit_gallery.FIGURES.items()}
+TABLES: dict[str, Item] = {stem: Item(exit_gallery.NOTEBOOK, make) for stem, make in exit_gallery.TABLES.items()}
 
 
 def draw(stem: str, preset: str) -> SavedFigure:
