@@ -3,6 +3,8 @@
 # make test        what a change must pass; make test-slow the long part
 .DEFAULT_GOAL := help
 PRESET ?= digits
+EPOCHS ?= 60
+WARMUP ?= 6
 
 # An active conda environment other than base is used as it is; otherwise .venv.
 ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -15,11 +17,12 @@ INSTALLED := $(ENV)/.coded-resnext-installed
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce figures test test-slow lint lab publish bench clean
+.PHONY: help reproduce figures test test-slow lint cifar-gpu lab publish bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make bench       step time and memory: coded, plain, written out'
+	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (EPOCHS=60); again to go on'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
@@ -53,6 +56,13 @@ publish: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(PYTHON) -m coded_resnext bench
+
+# Where the packages are there already, as on most GPU machines, nothing is installed.
+cifar-gpu:
+	@python=$$(python3 -c 'import accelerate, pandas, safetensors, sklearn, timm, torchvision; print("python3")' 2>/dev/null) \
+	|| { $(MAKE) --no-print-directory $(INSTALLED) && python=$(PYTHON); } \
+	&& PYTHONPATH=src $$python -m coded_resnext together cifar10 coded-s0 plain-s0 --suffix $(EPOCHS)-epochs \
+		-p epochs=$(EPOCHS) -p warmup_epochs=$(WARMUP) -p norm_batch=512
 
 lab: $(INSTALLED)
 	$(PYTHON) -m jupyter lab --notebook-dir=notebooks

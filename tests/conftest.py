@@ -12,6 +12,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from coded_resnext import paths, records  # noqa: E402
+
 
 @pytest.fixture
 def randomise_batch_norm():
@@ -32,3 +34,11 @@ def randomise_batch_norm():
         return module
 
     return randomise
+
+
+@pytest.fixture
+def no_records(monkeypatch, tmp_path):
+    """Neither own nor committed records, and figures that go elsewhere."""
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "own")
+    monkeypatch.setattr(records, "COMMITTED_RESULTS", tmp_path / "committed")
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")

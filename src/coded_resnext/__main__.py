@@ -1,4 +1,4 @@
-"""Command line: python -m coded_resnext {reproduce, figures, run, train, design, bench, bench-exits, publish}."""
+"""Command line: python -m coded_resnext {reproduce, figures, run, train, together, design, bench, bench-exits, …}."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .errors import NotebookFailed, TrainingDiverged
+from .errors import NotebookFailed, RunsFailed, TrainingDiverged
 from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 from .paths import RUNS
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed) as error:
+    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed, RunsFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")
     train.set_defaults(command=_train)
 
+    together = commands.add_parser("together", help="train several listed runs, or variants of them, side by side")
+    together.add_argument("preset")
+    together.add_argument("runs", nargs="+")
+    together.add_argument("--suffix", default="", help="names the variants, e.g. 60-epochs for coded-60-epochs-s0")
+    together.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+    together.set_defaults(command=_together)
+
     design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
     for option in ("classes", "branches", "active"):
         design.add_argument(f"--{option}", type=int, required=True)
@@ -70,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     exits.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
     exits.add_argument("--images", type=int, default=256, help="of the test set")
     exits.set_defaults(command=_bench_exits)
+
+    weights = commands.add_parser("weights", help="put a finished run's weights and their card into data/weights")
+    weights.add_argument("preset")
+    weights.add_argument("run")
+    weights.set_defaults(command=_weights)
 
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
@@ -111,6 +123,12 @@ def _train(options: argparse.Namespace) -> None:
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 
+def _together(options: argparse.Namespace) -> None:
+    from .together import train_together
+
+    train_together(options.preset, options.runs, _values(options.parameter), options.suffix)
+
+
 def _design(options: argparse.Namespace) -> None:
     from .design import design_scheme
 
@@ -134,6 +152,17 @@ def _bench_exits(options: argparse.Namespace) -> None:
     from .exit_timing import time_exits
 
     print(time_exits(options.preset, options.run, options.rounds, options.images))
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from .pretrained import file_weights
+
+    card = file_weights(options.preset, options.run)
+    accuracy = card["accuracy"]
+    print(
+        f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
+        f"(recorded {accuracy['recorded']:.2f} %)"
+    )
 
 
 def _publish(options: argparse.Namespace) -> None:

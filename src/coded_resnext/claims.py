@@ -7,13 +7,24 @@ numbers one by one.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from .parameters import load_preset
 from .records import read_stage
-from .summaries import Z95, accuracy_table, binary_table, early_table, removal_table, variance
+from .summaries import (
+    Z95,
+    Record,
+    accuracy_table,
+    binary_table,
+    controls_table,
+    early_table,
+    piece,
+    removal_table,
+    variance,
+)
 from .tables import paper
 
 NOT_RUN = "not run"
@@ -38,7 +49,7 @@ def claims(preset: str) -> pd.DataFrame:
 
     Only a claim about which of two numbers is larger gets a verdict, for it should hold on any data: "agrees" or
     "differs" when their difference is beyond its 95 % error, else "undecided". Runs of the preset's first coded kind
-    and of the plain kind count, averaged over seeds.
+    and of the plain kind count, averaged over seeds, and the ablations of the first coded kind.
 
     Returns:
         Columns claim, paper (text, since some of its numbers are ranges; ~ was read off a plot), ours and error
@@ -54,6 +65,8 @@ def claims(preset: str) -> pd.DataFrame:
         *_removal_claims(removal_table(by_stage["specialisation"])),
         *_binary_claims(binary_table(by_stage["binary"])),
         *_early_claims(early_table(by_stage["early"])),
+        *_control_claims(controls_table(by_stage["binary"])),
+        *_ablation_claims(by_stage["accuracy"], by_stage["early"], by_stage["binary"]),
     ]
     return pd.DataFrame(rows).astype({"ours": float, "error": float, "runs": "Int64", "images": "Int64"})
 
@@ -116,6 +129,65 @@ def _early_claims(table: pd.DataFrame) -> list[Claim]:
         ),
         _rate_claim("softmax of the same runs", f"~{numbers[-1]:.1f}", softmax),
     ]
+
+
+def _control_claims(table: pd.DataFrame) -> list[Claim]:
+    """Ours, not the paper's: what a path owes to its codeword, and to having been trained with it."""
+    groups = table.groupby(["kind", "cut"])
+    by_cut = {key: rows.set_index("class")["average_precision"] for key, rows in groups}
+    own, name = ("coded", "own codeword"), "mean average precision, own codeword less"
+    return [
+        _gain_claim(f"{name} another's", "", by_cut, own, ("coded", "another codeword"), table),
+        _gain_claim(f"{name} the same cut of a plain network", "", by_cut, own, ("plain", "own codeword"), table),
+    ]
+
+
+def _ablation_claims(accuracy: list[Record], early: list[Record], binary: list[Record]) -> list[Claim]:
+    drops, sums = binary_table(binary, "drop_branch"), binary_table(binary, "branch_sum")
+    precision = {drop: rows.set_index("class")["precision"] / 100 for drop, rows in drops.groupby("drop_branch")}
+    average = {kind: rows.set_index("class")["average_precision"] for kind, rows in sums.groupby("branch_sum")}
+    read = paper("figure-6").set_index(["p_drop", "metric"])["value"]
+    gain = f"~{read[0.1, 'lowest precision'] - read[0.0, 'highest precision']:.0f} or more"
+    exponents = accuracy_table(accuracy, "exponent").set_index("exponent")
+    theirs = paper("exponent").set_index("exponent")["value"]
+    fourth, second = (_one(exponents[exponents.index == exponent]) for exponent in (4.0, 2.0))
+    last = early_table(early, "mu").query("from_end == 1")
+    return [
+        _gain_claim("binary precision gained by branch dropping", gain, precision, 0.1, 0.0, drops),
+        _chance_claim(_one(last[last["mu"] == 0]), binary),
+        _difference_claim("exponent 4 less exponent 2, accuracy", f"{theirs[4] - theirs[2]:+.1f}", fourth, second),
+        _gain_claim(
+            "mean average precision lost by concatenation", "fails", average, "normalised", "concatenated", sums
+        ),
+    ]
+
+
+def _gain_claim(
+    claim: str, number: str, values: Mapping[Any, pd.Series], more: Any, less: Any, table: pd.DataFrame
+) -> Claim:
+    """Whether one way does better than another over the classes, which are paired; values are 0 … 1."""
+    if more not in values or less not in values:
+        return Claim(claim, number)
+    gains = 100 * (values[more] - values[less])
+    error = Z95 * gains.std() / math.sqrt(len(gains))
+    images = table["images"].iloc[0] if "images" in table else None
+    return Claim(claim, number, gains.mean(), error, table["runs"].iloc[0], images, _verdict(gains.mean(), error))
+
+
+def _chance_claim(row: pd.Series | None, binary: list[Record]) -> Claim:
+    """Whether energies that no loss has touched name no class.
+
+    Images of a class have similar energies, so such a decoder is right on most of a class or on none of it: what
+    is drawn is the class, not the image, and chance is as uncertain as a draw of K classes.
+    """
+    claim, number = "without a coding loss the last block decodes at chance", "~1 of 100 classes"
+    if row is None or not binary:
+        return Claim(claim, number)
+    classes = len(piece(binary[0], "points"))
+    chance = 100 / classes
+    error = Z95 * math.sqrt(chance * (100 - chance) / classes)
+    verdict = "agrees" if abs(row["accuracy"] - chance) <= error else "differs"
+    return Claim(claim, number, row["accuracy"], error, row["runs"], row["images"], verdict)
 
 
 def _rate_claim(claim: str, number: str, row: pd.Series | None) -> Claim:

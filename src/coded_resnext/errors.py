@@ -19,3 +19,7 @@ class NothingToShow(LookupError):
 
 class NotEqual(ArithmeticError):
     """Two forms of one network answered differently; the message says by how much."""
+
+
+class RunsFailed(RuntimeError):
+    """Some of several runs that were started side by side stopped; the message names them."""

@@ -62,7 +62,9 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "exit-tradeoff": lambda preset: exit_figures.tradeoff(
         exit_summaries.curve_table(_exits(preset)), exit_summaries.static_table(_exits(preset))
     ),
-    "exit-shares": lambda preset: exit_figures.exit_shares(exit_summaries.share_table(_exits(preset), exit_summaries.SHOWN_DROP)),
+    "exit-shares": lambda preset: exit_figures.exit_shares(
+        exit_summaries.share_table(_exits(preset), exit_summaries.SHOWN_DROP)
+    ),
     "decoding-across-blocks": lambda preset: exit_figures.decoding_across_blocks(
         exit_summaries.decoder_table(_exits(preset))
     ),

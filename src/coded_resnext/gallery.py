@@ -13,6 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from . import ablations, diagrams, exit_gallery, figures
+from .claims import claims
+from .comparison import comparison
 from .errors import NothingToShow
 from .figures import SavedFigure, save
 from .parameters import load_preset, unknown
@@ -54,6 +56,14 @@ def draw(stem: str, preset: str) -> SavedFigure:
         NothingToShow: the preset has no record of it, or nothing that it could show.
     """
     return save(_make(FIGURES, stem, preset), preset, stem)
+
+
+def show(stem: str, preset: str) -> SavedFigure | str:
+    """As `draw`, but where there is nothing to draw it says why: not every preset has every ablation."""
+    try:
+        return draw(stem, preset)
+    except NothingToShow as reason:
+        return str(reason)
 
 
 def tabulate(stem: str, preset: str) -> pd.DataFrame:
@@ -275,6 +285,16 @@ def _early(preset: str) -> pd.DataFrame:
 @_figure("figure-4-early-decoding", "07_early_decoding")
 def _figure_4(preset: str) -> Figure:
     return figures.early_decoding(_early(preset), paper("figure-4", _data(preset)))
+
+
+@_table("claims", "11_paper_vs_ours")
+def _claims(preset: str) -> pd.DataFrame:
+    return claims(preset)
+
+
+@_table("comparison", "11_paper_vs_ours")
+def _comparison(preset: str) -> pd.DataFrame:
+    return comparison(preset)
 
 
 @_table("ablations", "08_ablations")

@@ -103,6 +103,21 @@ class CodedResNeXt(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes, bias=False)
 
+    @classmethod
+    def from_pretrained(cls, name: str) -> CodedResNeXt:
+        """A network whose weights ship with the repository, in evaluation mode.
+
+        Args:
+            name: "cifar10-small" for the coded network of seed 0, "cifar10-small-plain" for the plain one,
+                "cifar10-small-coded-s1" for any other; data/weights has them all, each with a card.
+        Raises:
+            ValueError: unknown weights, with the closest known names.
+            CheckpointError: a file that is not what its card says.
+        """
+        from .pretrained import load_pretrained  # reads checkpoints, which need this module
+
+        return load_pretrained(name)
+
     def forward_stem(self, x: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) to what the first block reads."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))

@@ -15,6 +15,7 @@ NOTEBOOKS = ROOT / "notebooks"
 PRESETS = NOTEBOOKS / "presets"
 PAPER = ROOT / "data" / "paper"
 COMMITTED_RESULTS = ROOT / "data" / "results"
+WEIGHTS = ROOT / "data" / "weights"
 
 # All that is written moves with one variable, so that a test never touches the records in git.
 OUT = Path(os.environ.get("CODED_RESNEXT_OUT", ROOT)).resolve()

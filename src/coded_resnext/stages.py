@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .accounting import multiply_adds
 from .checkpoint import Checkpoint, load_checkpoint, run_folder
 from .codes import CodingScheme
 from .data import HOLDOUT_SEED, ImageSet, load_images, out_of_distribution, split_holdout
@@ -160,7 +161,7 @@ def measure_binary_classifiers(run: Run) -> Measured:
     points = binary_classifiers(
         (logits["train"], run.train), (logits["test"], run.test), logits["foreign"], seed=run.training["seed"]
     )
-    metrics = {"images": len(run.test)}
+    metrics = {"images": len(run.test), "shared_passes_cost": 100 * _share_of_passes(run)}
     for key in ("recall", "precision", "average_precision", "precision_out", "average_precision_out"):
         values = [getattr(point, key) for point in points]
         if None not in values:
@@ -178,6 +179,15 @@ def measure_binary_classifiers(run: Run) -> Measured:
         "controls": controls,
         "histograms": logit_histograms((logits["test"], run.test), logits["foreign"], classes=10),
     }
+
+
+def _share_of_passes(run: Run) -> float:
+    """Multiply-adds of all classes' masked passes with their common beginning run once, over K whole passes."""
+    cost = multiply_adds(run.model, run.test.image_size)
+    names = list(cost.blocks)
+    common = names[: min(names.index(name) for name in run.schemes)]
+    once = (cost.stem + sum(cost.blocks[name].total for name in common)) / cost.total
+    return 1 - once + once / run.model.num_classes
 
 
 STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it

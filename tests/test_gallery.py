@@ -1,0 +1,80 @@
+"""Every figure and table by name, from records alone."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from made_up import decoding, point, write, write_binary, write_everything
+
+from coded_resnext import paths, records
+from coded_resnext.__main__ import main
+from coded_resnext.errors import NothingToShow
+from coded_resnext.gallery import FIGURES, TABLES, draw, redraw, show, tabulate
+
+pytestmark = pytest.mark.usefixtures("no_records")
+
+
+def test_a_figure_without_records_says_which_notebook_makes_them():
+    with pytest.raises(NothingToShow, match="no record of stage early: 07_early_decoding makes them"):
+        draw("figure-4-early-decoding", "digits")
+    assert "07_early_decoding" in show("figure-4-early-decoding", "digits")
+
+
+def test_an_ablation_of_one_value_is_none():
+    write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0))
+    assert "one value of mu only" in show("figure-5-coding-loss-weight", "digits")
+
+
+def test_many_and_few_classes_have_different_figures():
+    write_binary("coded-s0", [point(str(k)) for k in range(30)])
+    assert draw("figure-8-binary-classifiers", "digits").png.exists()
+    assert "see figure-8" in show("figure-2b-binary-classifiers", "digits")
+    write_binary("coded-s0", [point(str(k)) for k in range(10)])
+    assert draw("figure-2b-binary-classifiers", "digits").pdf.exists()
+    assert "see figure-2b" in show("figure-8-binary-classifiers", "digits")
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'figure-4-early-decoding'"):
+        draw("figure-4-early-decodin", "digits")
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        tabulate("claims", "digit")
+
+
+def test_a_record_of_another_schema_is_refused_by_name(capsys):
+    write_everything()
+    path = records.record_path("digits", "early", "coded-s0")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    assert main(["figures", "digits"]) == 1
+    assert "early-coded-s0.json has schema 99" in capsys.readouterr().err
+
+
+def test_redrawing_leaves_out_what_has_no_record_and_goes_on(capsys):
+    write_everything()
+    redraw("digits")
+    said = capsys.readouterr().out
+    assert "exponent: left out, preset digits has records of one value of exponent only" in said
+    assert "\nfigure-4-early-decoding\n" in said
+    assert (paths.FIGURES / "digits" / "table-2-accuracy.md").exists()
+
+
+def test_every_committed_result_is_redrawn_without_torch(tmp_path):
+    """From the records in git, in a process of its own: `make figures` on a machine that only draws."""
+    script = (
+        "import sys\n"
+        "from coded_resnext.__main__ import main\n"
+        "status = main(['figures', 'digits'])\n"
+        "assert 'torch' not in sys.modules, 'drawing imported torch'\n"
+        "sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "CODED_RESNEXT_OUT": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    drawn = [line for line in done.stdout.splitlines() if "left out" not in line]
+    left_out = [line for line in done.stdout.splitlines() if "left out" in line]
+    assert len(drawn) + len(left_out) == len(FIGURES) + len(TABLES)
+    assert len(left_out) == 1, left_out  # digits have few classes: no figure 8

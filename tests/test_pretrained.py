@@ -1,0 +1,83 @@
+"""Shipped weights: what a card promises, and that the networks in git are the ones measured."""
+
+import json
+
+import pytest
+import torch
+
+from coded_resnext import CodedResNeXt, TrainingParameters, fit, load_images, paths, predict
+from coded_resnext.__main__ import main
+from coded_resnext.errors import CheckpointError
+from coded_resnext.pretrained import file_weights, read_card
+
+CPU = torch.device("cpu")
+SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    small = {"layers": (1, 1, 1), "width": 4, "branch_width": 1, "epochs": 2, "warmup_epochs": 1}
+    return fit(TrainingParameters(name="pretrained-s0", **small))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_weights_come_back_as_they_were_measured(trained, capsys):
+    assert main(["weights", "digits", "pretrained-s0"]) == 0
+    assert "digits-pretrained-s0: float" in capsys.readouterr().out
+    card = read_card("digits-pretrained")
+    assert card["checkpoint"] == trained["checkpoint"]
+    assert card["record"] == "data/results/digits/training-pretrained-s0.json"
+    model = CodedResNeXt.from_pretrained("digits-pretrained-s0")
+    images = load_images("digits", "test").normalised_as(card["data"]["mean"], card["data"]["std"])
+    assert predict(model, images, 500, CPU).accuracy(images.labels) == card["accuracy"]["stored"]
+    assert abs(card["accuracy"]["stored"] - trained["metrics"]["test_accuracy"]) <= 0.05
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.usefixtures("elsewhere", "trained")
+def test_a_file_that_is_not_the_cards_is_refused():
+    file_weights("digits", "pretrained-s0")
+    path = paths.WEIGHTS / "digits-pretrained-s0.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match="not the file that its card names"):
+        CodedResNeXt.from_pretrained("digits-pretrained")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_unknown_weights_and_unfinished_runs_are_refused(trained):
+    with pytest.raises(ValueError, match="they come with the repository"):
+        read_card("digits")
+    with pytest.raises(ValueError, match="train it first"):
+        file_weights("digits", "never-trained")
+    file_weights("digits", "pretrained-s0")
+    with pytest.raises(ValueError, match="did you mean 'digits-pretrained-s0'"):
+        CodedResNeXt.from_pretrained("digits-pretraned-s0")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_have_their_record(name):
+    card = read_card(name)
+    record = json.loads((paths.ROOT / card["record"]).read_text())
+    assert record["checkpoint"] == card["checkpoint"]
+    assert record["metrics"]["test_accuracy"] == card["accuracy"]["recorded"]
+    assert (paths.WEIGHTS / f"{name}.safetensors").stat().st_size < 12e6
+    assert CodedResNeXt.from_pretrained(name).options["num_classes"] == len(card["data"]["classes"])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_are_as_accurate_as_their_card_says(name):
+    """On 500 test images: within four standard errors of what all of them gave."""
+    card = read_card(name)
+    if not (paths.RAW / card["data"]["name"] / "test").is_dir():  # a test downloads nothing
+        pytest.skip(f"the test images of {card['data']['name']} are not in the data folder (CODED_RESNEXT_DATA)")
+    images = load_images(card["data"]["name"], "test").normalised_as(card["data"]["mean"], card["data"]["std"])
+    sample = images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:500])
+    accuracy = predict(CodedResNeXt.from_pretrained(name), sample, 500, CPU).accuracy(sample.labels)
+    share = card["accuracy"]["stored"] / 100
+    assert abs(accuracy / 100 - share) <= 4 * (share * (1 - share) / 500) ** 0.5

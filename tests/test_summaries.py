@@ -1,0 +1,111 @@
+"""Records as tables: which runs count together, and how rates are averaged."""
+
+import pandas as pd
+import pytest
+from made_up import decoding, point, removal, write, write_binary
+
+from coded_resnext.records import read_stage
+from coded_resnext.summaries import (
+    ablation_table,
+    accuracy_table,
+    binary_table,
+    controls_table,
+    early_table,
+    removal_table,
+    run_kinds,
+    wilson,
+)
+
+pytestmark = pytest.mark.usefixtures("no_records")
+
+
+def test_seeds_are_averaged_and_ablations_are_not_mixed_in():
+    write("accuracy", "coded-s0", {"accuracy": 90.0})
+    write("accuracy", "coded-s1", {"accuracy": 92.0}, {"seed": 1})
+    write("accuracy", "mu-0", {"accuracy": 10.0}, {"mu": 0.0})
+    write("accuracy", "plain-s0", {"accuracy": 80.0})
+    write("accuracy", "plain-mu-0", {"accuracy": 82.0}, {"mu": 0.0})  # a plain network has no coding loss to weigh
+    table = accuracy_table(read_stage("digits", "accuracy")).set_index("kind")
+    assert table["accuracy"].to_dict() == {"coded": 91.0, "coded, mu=0.0": 10.0, "plain": 81.0}
+    assert table["runs"].to_dict() == {"coded": 2, "coded, mu=0.0": 1, "plain": 2}
+    assert table.loc["coded", "std"] == pytest.approx(2**0.5)
+    assert pd.isna(table.loc["coded, mu=0.0", "std"])  # one run has no spread
+
+
+def test_varying_one_parameter_keeps_runs_that_differ_in_nothing_else():
+    write("accuracy", "coded-s0", {"accuracy": 90.0})
+    write("accuracy", "plain-s0", {"accuracy": 80.0})
+    write("accuracy", "exponent-1", {"accuracy": 70.0}, {"exponent": 1.0})
+    write("accuracy", "both", {"accuracy": 60.0}, {"exponent": 1.0, "mu": 0.0})
+    table = accuracy_table(read_stage("digits", "accuracy"), vary="exponent")
+    assert table.set_index("exponent")["accuracy"].to_dict() == {4.0: 90.0, 1.0: 70.0}
+
+
+def test_an_older_record_without_a_newer_parameter_is_of_its_default():
+    record = write("accuracy", "coded-s0", {"accuracy": 90.0})
+    del record["parameters"]["exponent"]
+    assert run_kinds([record]) == ["coded"]
+
+
+def test_binary_classifiers_are_averaged_by_class_and_may_have_no_foreign_images():
+    write_binary("coded-s0", [point("b", 80.0, precision_out=None), point("a", 60.0, precision_out=None)])
+    write_binary("coded-s1", [point(n, 90.0, precision_out=None) for n in "ba"], {"seed": 1})
+    table = binary_table(read_stage("digits", "binary"))
+    assert table["class"].tolist() == ["b", "a"]  # the classes' own order
+    assert table["precision"].tolist() == [85.0, 75.0]
+    assert table["precision_out"].isna().all()
+
+
+def test_removals_are_averaged_over_repeats():
+    write("specialisation", "coded-s0", curves=removal([95.0, 80.0]), block="layer2.0")
+    table = removal_table(read_stage("digits", "specialisation")).set_index(["set", "removed"])
+    assert table.loc[("active", 1), "accuracy"] == 80.5
+    assert table.loc[("active", 1), "std"] == pytest.approx(0.5**0.5)
+
+
+def test_decoders_are_counted_from_the_end():
+    write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0))
+    table = early_table(read_stage("digits", "early"))
+    assert dict(zip(table["decoder"], table["from_end"], strict=True)) == {"layer2.0": 2, "layer3.0": 1, "softmax": 0}
+
+
+@pytest.mark.parametrize("table", [accuracy_table, early_table, removal_table, binary_table])
+def test_no_records_make_an_empty_table(table):
+    assert table([]).empty
+    assert "kind" in table([], vary="mu")
+
+
+def test_a_record_without_what_a_table_needs_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"accuracy-coded-s0 has no metric 'accuracy'"):
+        accuracy_table([write("accuracy", "coded-s0")])
+    with pytest.raises(ValueError, match=r"early-coded-s0 has no 'curves'"):
+        early_table([write("early", "coded-s0")])
+
+
+@pytest.mark.parametrize("percent", [0.0, 37.5, 100.0])
+def test_wilsons_interval_holds_the_share_and_is_never_empty(percent):
+    low, high = wilson(percent, 40)
+    assert 0 <= low <= percent <= high <= 100
+    assert high - low > 5  # forty images cannot say more, not even when all are right
+
+
+def test_controls_are_averaged_by_class():
+    for seed, own in ((0, 0.8), (1, 0.9)):
+        write_binary(f"coded-s{seed}", [point("a"), point("b")], {"seed": seed}, own=own)
+    table = controls_table(read_stage("digits", "binary")).set_index(["cut", "class"])
+    assert table.loc[("own codeword", "a"), "average_precision"] == pytest.approx(0.85)
+    assert table.loc[("another codeword", "b"), "average_precision"] == pytest.approx(0.201)
+    assert set(table["runs"]) == {2}
+
+
+def test_ablations_stand_beside_the_run_they_vary():
+    for name, changes, last in (("coded-s0", {}, 93.0), ("mu-0", {"mu": 0.0}, 11.0)):
+        write("accuracy", name, {"accuracy": 95.0}, changes)
+        write("early", name, changes=changes, curves=decoding(70.0, last, 95.0))
+    write("accuracy", "plain-s0", {"accuracy": 94.0})
+    write_binary("coded-s0", [point("a", 90.0), point("b", 80.0)])
+    table = ablation_table(*(read_stage("digits", stage) for stage in ("accuracy", "early", "binary")))
+    table = table.set_index("kind")
+    assert table["last_block"].dropna().to_dict() == {"coded": 93.0, "coded, mu=0.0": 11.0}
+    assert table.loc["coded", ["first_block", "precision"]].tolist() == [70.0, 85.0]
+    assert table.loc["plain", ["last_block", "precision"]].isna().all()
