@@ -83,7 +83,7 @@ def fit_channels(
 ) -> dict[str, BitChannel]:
     """The channel of every coded block from the energies {block: (n, N)} and labels (n,) of held-out images."""
     return {
-        name: fit_channel(energies[name], torch.from_numpy(scheme.words)[labels]) for name, scheme in schemes.items()
+        name: fit_channel(energies[name], torch.tensor(scheme.words)[labels]) for name, scheme in schemes.items()
     }
 
 

@@ -124,7 +124,7 @@ def rejection(table: pd.DataFrame) -> Figure:
     figure, axes = canvas("foreign images accepted (%)", "score", WIDTH, 0.5 + 0.22 * len(table))
     of_softmax = table["score"].isin(["softmax probability", "energy of the logits"])
     axes.barh(
-        table["score"], table["fpr95"], xerr=table["fpr95_std"].fillna(0.0),
+        table["score"], table["fpr95"], xerr=table["fpr95_std"],
         color=[PAPER if softmax else CODED for softmax in of_softmax],
     )  # fmt: skip
     axes.invert_yaxis()

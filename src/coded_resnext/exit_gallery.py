@@ -47,7 +47,12 @@ def _times(preset: str) -> Figure:
     )
 
 
-TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
+def _without_empty(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFrame]:
+    """The same table less the columns without any number: the spreads, where there is one run."""
+    return lambda preset: make(preset).dropna(axis="columns", how="all")
+
+
+_TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
     "exit-networks": lambda preset: exit_summaries.static_table(_exits(preset)),
     "exit-targets": lambda preset: exit_summaries.target_table(_exits(preset), "drop"),
     "exit-budgets": lambda preset: exit_summaries.target_table(_exits(preset), "budget"),
@@ -58,6 +63,7 @@ TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
     "decode-then-verify": lambda preset: exit_summaries.verification_table(_exits(preset)),
     "exit-times": lambda preset: exit_summaries.timing_table(_timing(preset)),
 }
+TABLES = {stem: _without_empty(make) for stem, make in _TABLES.items()}
 FIGURES: dict[str, Callable[[str], Figure]] = {
     "exit-tradeoff": lambda preset: exit_figures.tradeoff(
         exit_summaries.curve_table(_exits(preset)), exit_summaries.static_table(_exits(preset))

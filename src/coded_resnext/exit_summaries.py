@@ -72,6 +72,14 @@ def target_table(records: Sequence[Record], kind: str) -> pd.DataFrame:
     return table.assign(saved=100 - table["multiply_adds"], kept=groups["kept"].sum()).reset_index()
 
 
+def chosen_target(records: Sequence[Record], drop: float) -> pd.Series:
+    """The row of `target_table` for an accuracy drop whose policy was expected, on held-out images, to cost least."""
+    frame = _rows(records, "targets")
+    expected = frame[(frame["kind"] == "drop") & (frame["value"] == drop)].groupby("policy")["expected_multiply_adds"]
+    table = target_table(records, "drop").set_index(["policy", "target"], drop=False)
+    return table.loc[(expected.mean().idxmin(), drop)]
+
+
 def share_table(records: Sequence[Record], drop: float) -> pd.DataFrame:
     """Where images leave under each policy's thresholds for one accuracy drop: policy, exit, share (mean, percent)."""
     rows = []

@@ -73,6 +73,14 @@ def tabulate(stem: str, preset: str) -> pd.DataFrame:
     return table
 
 
+def show_table(stem: str, preset: str) -> pd.DataFrame | str:
+    """As `tabulate`, but where there is nothing to tabulate it says why."""
+    try:
+        return tabulate(stem, preset)
+    except NothingToShow as reason:
+        return str(reason)
+
+
 def redraw(preset: str) -> None:
     """Write every figure and table of the preset's notebooks, and say which are left out and why.
 
