@@ -14,7 +14,7 @@ from torch import Tensor
 from .block import CodedBottleneck, coded_sum, gram_matrices
 from .calibration import Calibration
 from .model import CodedResNeXt
-from .stopping import Exits, Reading, StoppingRule, confidence_of
+from .stopping import Exits, Reading, StoppingRule
 
 
 class EarlyExit:
@@ -92,7 +92,7 @@ class EarlyExit:
                 if len(leaving):
                     gone = rows[leaving]
                     labels[gone], exits[gone] = reading.labels[leaving], place
-                    confidence[gone] = confidence_of(reading, leaving)
+                    confidence[gone] = rule.confidence(name, reading, leaving)
                     if len(leaving) == len(rows):
                         return Exits(labels, exits, confidence)
                     staying = (~content).nonzero()[:, 0]

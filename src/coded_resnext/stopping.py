@@ -29,16 +29,15 @@ class Reading(NamedTuple):
     Attributes:
         labels: (B,) class indices.
         score: (B,) of the policy; NaN where the energies are.
-        logits: (B, K); their softmax says how probable the classes are.
+        closeness: (B, K), −distance or, of policy "posterior", the log likelihoods over the blocks so far; divided by
+            a temperature, their softmax says how probable the classes are.
         streak: (B,) equal decodings in a row, this one counted.
-        evidence: (B, K) log likelihoods over the blocks so far, of policy "posterior".
     """
 
     labels: Tensor
     score: Tensor
-    logits: Tensor
+    closeness: Tensor
     streak: Tensor | None = None
-    evidence: Tensor | None = None
 
     def of(self, rows: Tensor) -> Reading:
         """The same of some of the samples."""
@@ -68,8 +67,8 @@ class StoppingRule:
         thresholds: {block: threshold}; a block without one is no exit.
         calibration: temperatures, 1 without it, and the channels that "posterior" needs.
     Raises:
-        ValueError: a network without coded blocks; an unknown policy or block; a threshold that the score cannot
-            reach; "posterior" without a calibration.
+        ValueError: a network without coded blocks; an unknown policy or block; a threshold out of range; "posterior"
+            without a calibration.
     """
 
     def __init__(
@@ -92,11 +91,15 @@ class StoppingRule:
             if name not in schemes:
                 raise ValueError(unknown("block", name, schemes, "an exit"))
             low, high = self.range(name)
-            whole = policy != "patience" or float(threshold).is_integer()
-            if not (low <= threshold <= high and whole):  # NaN is in no range
+            if policy in ("distance", "margin"):  # one number for blocks of several schemes may exceed some's range
+                expected, fits = "a finite number of at least 0", 0 <= threshold < math.inf
+            else:
+                kind = "a whole number" if policy == "patience" else "a number"
+                expected, fits = f"{kind} in {low:g} … {high:.4g}", low <= threshold <= high
+            if not fits or (policy == "patience" and not float(threshold).is_integer()):
                 raise ValueError(
-                    f"threshold of {name} for policy {policy!r} must be {'a whole number ' * (policy == 'patience')}"
-                    f"in {low:g} … {high:.4g}, got {threshold!r}; a block that is no exit is left out"
+                    f"threshold of {name} for policy {policy!r} must be {expected}, got {threshold!r}; "
+                    f"a block that is no exit is left out"
                 )
         self.thresholds = {name: float(thresholds[name]) for name in schemes if name in thresholds}
         names = list(schemes)
@@ -128,27 +131,26 @@ class StoppingRule:
         """Decode the energies (B, N) of a block, given what the coded block read before it said."""
         words = self._codewords(name, energies)
         if self.policy == "posterior":
-            combined = evidence(energies, words, self.calibration.channels[name])
+            closeness = evidence(energies, words, self.calibration.channels[name])
             if before is not None:
-                combined = combined + before.evidence
-            logits = combined / self.calibration.posterior_temperatures[name]
-            score, labels = logits.softmax(1).max(1)
-            return Reading(labels, score, logits, evidence=combined)
-        distances = codeword_distances(energies, words)
-        nearest, labels = distances.min(1)
-        logits = -distances / self.temperature(name)
-        if self.policy == "distance":
-            return Reading(labels, nearest, logits)
+                closeness = closeness + before.closeness
+            score, labels = (closeness / self.temperature(name)).softmax(1).max(1)
+            return Reading(labels, score, closeness)
+        closeness = -codeword_distances(energies, words)
         if self.policy == "margin":
-            two = distances.topk(2, largest=False).values
-            return Reading(labels, two[:, 1] - two[:, 0], logits)
+            two, order = closeness.topk(2)
+            return Reading(order[:, 0], two[:, 0] - two[:, 1], closeness)
+        nearest, labels = closeness.max(1)
+        if self.policy == "distance":
+            return Reading(labels, -nearest, closeness)
         if self.policy == "entropy":
-            return Reading(labels, torch.special.entr(logits.softmax(1)).sum(1), logits)
+            probable = (closeness / self.temperature(name)).softmax(1)
+            return Reading(labels, torch.special.entr(probable).sum(1), closeness)
         streak = torch.ones_like(labels)
         if before is not None:
             streak = torch.where(labels == before.labels, before.streak + 1, streak)
         # a sample that is no numbers decodes to the same class again and again
-        return Reading(labels, torch.where(nearest.isnan(), nearest, streak.to(nearest.dtype)), logits, streak)
+        return Reading(labels, torch.where(nearest.isnan(), nearest, streak.to(nearest.dtype)), closeness, streak)
 
     def read_all(self, energies: Mapping[str, Tensor]) -> dict[str, Reading]:
         """What every coded block says, from the energies {block: (n, N)} of whole passes."""
@@ -163,9 +165,17 @@ class StoppingRule:
         threshold = self.thresholds[name]
         return reading.score >= threshold if STOPS_ABOVE[self.policy] else reading.score <= threshold
 
+    def confidence(self, name: str, reading: Reading, rows: Tensor) -> Tensor:
+        """Probability of the labels of some of the samples."""
+        return (reading.closeness[rows] / self.temperature(name)).softmax(1).amax(1)
+
     def temperature(self, name: str) -> float:
-        """T of a block, or of the softmax head."""
-        return 1.0 if self.calibration is None else self.calibration.temperatures[name]
+        """T of what a block reads, or of the softmax head."""
+        if self.calibration is None:
+            return 1.0
+        if self.policy == "posterior" and name != SOFTMAX:
+            return self.calibration.posterior_temperatures[name]
+        return self.calibration.temperatures[name]
 
     def head(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Labels and confidence (B,) of the softmax, from its logits (B, K)."""
@@ -181,7 +191,7 @@ class StoppingRule:
                 leaving = self.content(name, reading) & (exits == len(self.schemes))
                 exits[leaving] = i
                 labels[leaving] = reading.labels[leaving]
-                confidence[leaving] = confidence_of(reading, leaving)
+                confidence[leaving] = self.confidence(name, reading, leaving)
         return Exits(labels, exits, confidence)
 
     def decision_cost(self, name: str) -> int:
@@ -203,8 +213,3 @@ class StoppingRule:
         if key not in self._words:
             self._words[key] = torch.tensor(self.schemes[name].words, dtype=energies.dtype, device=energies.device)
         return self._words[key]
-
-
-def confidence_of(reading: Reading, rows: Tensor) -> Tensor:
-    """Probability of the labels of some samples, by the softmax of the reading's logits."""
-    return reading.logits[rows].softmax(1).amax(1)
