@@ -17,10 +17,11 @@ INSTALLED := $(ENV)/.coded-resnext-installed
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce figures test test-slow lint cifar-gpu lab publish bench clean
+.PHONY: help reproduce figures test test-slow lint cifar-gpu lab publish schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
+	@echo 'make schemes     the shipped coding schemes again, from nothing; they must come out the same'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (EPOCHS=60); again to go on'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git'
@@ -53,6 +54,10 @@ lint: $(INSTALLED)
 
 publish: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext publish $(PRESET)
+
+schemes: $(INSTALLED)
+	$(PYTHON) -m pip install --quiet -e '.[design]'
+	OMP_NUM_THREADS=1 $(PYTHON) -m coded_resnext schemes $(if $(WRITE),--write)
 
 bench: $(INSTALLED)
 	$(PYTHON) -m coded_resnext bench

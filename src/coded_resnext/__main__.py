@@ -1,15 +1,17 @@
-"""Command line: python -m coded_resnext {reproduce, figures, run, train, together, design, bench, bench-exits, …}."""
+"""Command line: python -m coded_resnext --help lists what it can."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .errors import NotebookFailed, RunsFailed, TrainingDiverged
+from .errors import NotebookFailed, NotEqual, RunsFailed, TrainingDiverged
 from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 from .paths import RUNS
 
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed, RunsFailed) as error:
+    except (ValueError, TypeError, OSError, NotEqual, TrainingDiverged, NotebookFailed, RunsFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -60,12 +62,31 @@ def _parser() -> argparse.ArgumentParser:
     together.set_defaults(command=_together)
 
     design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
-    for option in ("classes", "branches", "active"):
-        design.add_argument(f"--{option}", type=int, required=True)
-    design.add_argument("--seed", type=int, default=0)
+    sizes = {"classes": "K, 2 to 2000", "branches": "N, at most 64", "active": "N_act, the ones of every codeword"}
+    for option, meaning in sizes.items():
+        design.add_argument(f"--{option}", type=int, required=True, help=meaning)
+    design.add_argument("--seed", type=int, default=0, help="of all random choices")
     design.add_argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before")
     design.add_argument("--output", help="a file for the scheme; printed otherwise")
     design.set_defaults(command=_design)
+
+    schemes = commands.add_parser("schemes", help="make the shipped schemes again and compare; minutes")
+    schemes.add_argument("--write", action="store_true", help="replace those that come out otherwise")
+    schemes.set_defaults(command=_schemes)
+
+    export = commands.add_parser("export", help="cut the paths of some classes out of a network, as a file")
+    export.add_argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>")
+    export.add_argument("--classes", required=True, help="names with commas between: cat,dog")
+    export.add_argument("--out", type=Path, help="a folder for model.safetensors and manifest.json")
+    export.add_argument("--onnx", type=Path, help="an ONNX file")
+    export.add_argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise")
+    export.add_argument("--energies", action="store_true", help="the ONNX file gives the energies too")
+    export.set_defaults(command=_export)
+
+    predict = commands.add_parser("predict", help="classify image files")
+    predict.add_argument("images", nargs="+", type=Path)
+    predict.add_argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file")
+    predict.set_defaults(command=_predict)
 
     bench = commands.add_parser("bench", help="time and memory of a training step: plain, coded, written out")
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
@@ -132,6 +153,7 @@ def _together(options: argparse.Namespace) -> None:
 def _design(options: argparse.Namespace) -> None:
     from .design import design_scheme
 
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     sizes = (options.classes, options.branches, options.active)
     scheme = design_scheme(*sizes, seed=options.seed, time_limit=options.time_limit)
     for key, value in scheme.certificate().items():
@@ -139,7 +161,33 @@ def _design(options: argparse.Namespace) -> None:
     if options.output:
         scheme.save(options.output)
     else:
-        print(scheme.to_text(), end="")
+        print(scheme.to_text(**scheme.header()), end="")
+
+
+def _schemes(options: argparse.Namespace) -> None:
+    from .shipped import remake
+
+    remake(write=options.write)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .exporting import export
+
+    names = [name.strip() for name in options.classes.split(",") if name.strip()]
+    print(
+        export(
+            options.checkpoint, names, out=options.out, onnx=options.onnx, batch=options.batch,
+            energies=options.energies,
+        )
+    )  # fmt: skip
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .classifying import load_classifier
+
+    classifier = load_classifier(options.model)
+    for image in options.images:
+        print(f"{image}: {classifier.describe(image)}")
 
 
 def _bench(options: argparse.Namespace) -> None:

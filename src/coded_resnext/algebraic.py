@@ -37,9 +37,8 @@ def weight_class(num_branches: int, num_active: int, distance: int) -> Words:
     best = np.zeros(0, dtype=np.uint64)
     for basis, movers in _chain(num_branches):
         words = _span(basis)
-        weights = np.bitwise_count(words)
-        if len(basis) and int(weights[1:].min()) < distance:
-            continue
+        if len(basis) and int(np.bitwise_count(words[1:]).min()) < distance:
+            break  # and so has every larger code, which contains this one
         for mover in movers:
             moved = words ^ np.uint64(mover) if mover else words
             weights = np.bitwise_count(moved)
@@ -51,7 +50,7 @@ def weight_class(num_branches: int, num_active: int, distance: int) -> Words:
 
 @lru_cache(maxsize=4)
 def _chain(num_branches: int) -> list[tuple[list[int], list[int]]]:
-    """The codes of this length, largest first: generating words, and a word of each coset that is looked at."""
+    """The codes of this length, smallest first: generating words, and a word of each coset that is looked at."""
     degree = max(1, (num_branches - 1).bit_length())
     beyond = (1 << degree) - num_branches
     codes = []
@@ -70,7 +69,7 @@ def _chain(num_branches: int) -> list[tuple[list[int], list[int]]]:
             if reached < 1 << num_branches:  # wanted ^ reached is a word of the long code, with these ones beyond N
                 movers.append(reached)
         codes.append((basis, movers))
-    return codes[::-1]
+    return codes
 
 
 def _exponents(degree: int) -> Iterator[int]:

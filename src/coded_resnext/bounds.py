@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
+SOLVER_ERROR = 1e-7  # HiGHS keeps constraints to this absolute tolerance
+
 
 class Bound(NamedTuple):
     """A proven limit and the name of the proof that reached it."""
@@ -51,8 +53,8 @@ def check_sizes(num_classes: int, num_branches: int, num_active: int) -> None:
         )
     if num_classes > (most := comb(num_branches, num_active)):
         raise ValueError(
-            f"there are only {most} words of length {num_branches} and weight {num_active}, so num_classes can be "
-            f"{most} at most, got {num_classes}: take more branches or a ratio nearer to one half"
+            f"num_classes can be {most} at most, the number of words of length {num_branches} and weight {num_active}, "
+            f"got {num_classes}: take more branches or a ratio nearer to one half"
         )
 
 
@@ -144,15 +146,16 @@ def _counting(n: int, half: int, w: int) -> int:
 
 @cache
 def _zonal(n: int, w: int) -> tuple[tuple[Fraction, ...], ...]:
-    """[k][i], k, i = 0 … w: the k-th eigenfunction of the Johnson scheme at distance 2i, 1 at 0 (Delsarte 1973)."""
+    """[k][i], k, i = 0 … w: the k-th eigenfunction of the Johnson scheme at distance 2i, 1 at 0 (Delsarte 1973).
+
+    As Eberlein's integer over the number of words at distance 2i.
+    """
+    around = [comb(w, i) * comb(n - w, i) for i in range(w + 1)]
     return tuple(
         tuple(
-            sum(
-                (
-                    Fraction((-1) ** j * comb(k, j) * comb(n + 1 - k, j) * comb(i, j), comb(w, j) * comb(n - w, j))
-                    for j in range(min(k, i) + 1)
-                ),
-                Fraction(0),
+            Fraction(
+                sum((-1) ** j * comb(k, j) * comb(w - k, i - j) * comb(n - w - k, i - j) for j in range(min(k, i) + 1)),
+                around[i],
             )
             for i in range(w + 1)
         )
@@ -235,9 +238,6 @@ def fewest_close_pairs(num_classes: int, num_branches: int, num_active: int, dis
     )
     value = sum((y * m for y, m in zip(dual, least, strict=True)), Fraction(0)) + free * pairs
     return max(1, ceil(value))
-
-
-SOLVER_ERROR = 1e-7  # HiGHS keeps constraints to this absolute tolerance
 
 
 @cache

@@ -8,10 +8,14 @@ have no room: there an exact solver finishes.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from . import annealing
 from .effort import CALL, ELEMENT, Effort
+
+log = logging.getLogger(__name__)
 
 LARGEST_PACKING = 4_000  # words a choice is made from: their table of shared ones takes 64 MB
 SIEVE = (1 << 20) - 1
@@ -37,10 +41,11 @@ def choose(
     full, rest = divmod(num_classes * int(rows[0].sum()), num_branches)
     if ones.min() < full or (len(rows) - ones).min() < num_classes - full - (rest > 0):
         return None  # a column has not enough ones, or not enough zeros, for any choice
+    if (halves := _complementary(rows)) is not None and len(halves) >= (num_classes + 1) // 2:
+        halves = halves[rng.permutation(len(halves))[: LARGEST_PACKING // 2]]
+        return _choose_halves(rows, halves, num_classes, distance, effort, rng)
     if len(rows) > LARGEST_PACKING:
         rows = rows[np.sort(rng.permutation(len(rows))[:LARGEST_PACKING])]
-    if (halves := _complementary(rows)) is not None and len(halves) >= (num_classes + 1) // 2:
-        return _choose_halves(rows, halves, num_classes, distance, effort, rng)
     table = _Table(rows, distance)
     for _ in range(ATTEMPTS):
         if effort.spent:
@@ -81,7 +86,8 @@ def _anneal(table: _Table, size: int, effort: Effort, rng: np.random.Generator) 
         return chosen
     degree = table.close[chosen].sum(axis=0)
     columns = table.rows[chosen].sum(axis=0, dtype=np.float64)
-    load = table.rows @ (columns - columns.mean())  # how full the columns of a word are
+    # How full the columns of a word are. Sums of integers, so that no order of summation, of any machine, matters.
+    load = table.rows @ (len(columns) * columns - columns.sum()) / len(columns)
     square = table.shared[0, 0]
     scale = max(1.0, float(degree.mean()))
     work = 18 * CALL + 20 * ELEMENT * total
@@ -179,6 +185,7 @@ def _choose_halves(
     rows: np.ndarray, halves: np.ndarray, num_classes: int, distance: int, effort: Effort, rng: np.random.Generator
 ) -> np.ndarray:
     """Complementary pairs put one 1 into every column: any K/2 of them are balanced. An odd K loses one word."""
+    rows, halves = rows[halves.ravel()], np.arange(halves.size).reshape(-1, 2)
     table = _Table(rows, distance)
     pairs = _Table(rows[halves[:, 0]], distance)
     pairs.rows[:] = 1
@@ -194,9 +201,12 @@ def _choose_halves(
 
 def _solve(rows: np.ndarray, num_classes: int, effort: Effort) -> np.ndarray | None:
     """The choice as N equations for an exact solver; None where OR-tools is missing or finds nothing in its time."""
+    if effort.spent:
+        return None
     try:
         from ortools.sat.python import cp_model
     except ImportError:
+        log.warning("OR-tools is missing, which may find what is not found now: pip install 'coded-resnext[design]'")
         return None
     model = cp_model.CpModel()
     take = [model.new_bool_var("") for _ in rows]

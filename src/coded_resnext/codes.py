@@ -110,7 +110,7 @@ class CodingScheme:
             `optimal`, that is meets it; `column_spread`, the fullest column less the emptiest; `close_pairs` at the
             minimum distance and the `fewest_close_pairs` that any scheme of this distance has at least; the
             `distance_distribution`; and from the provenance, None where it does not say: `construction`,
-            `seed`, `complete` (the search ended by itself), `seconds`.
+            `seed`, `complete` (the search ended by itself, not by the clock), `seconds` of processor time.
         """
         from .bounds import distance_bound, fewest_close_pairs  # scipy, which reading a scheme does not need
 
@@ -146,19 +146,22 @@ class CodingScheme:
         lines = [f"# {key}: {value}" for key, value in header.items()]
         return "\n".join(lines + [_digits(word) for word in self.words]) + "\n"
 
-    def save(self, path: str | os.PathLike[str], **header: object) -> None:
-        """Write the scheme as text; on top the sizes, the provenance and `header`."""
+    def header(self) -> dict[str, object]:
+        """What stands on top of a scheme's file: the sizes, and the provenance as far as it is the same every time."""
         sizes = zip(SIZES, (self.num_classes, self.num_branches, self.num_active, self.min_distance), strict=True)
-        lasting = {key: value for key, value in self.provenance.items() if key != VOLATILE}
-        Path(path).write_text(self.to_text(**dict(sizes) | lasting | header), encoding="utf-8")
+        return dict(sizes) | {key: value for key, value in self.provenance.items() if key != VOLATILE}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the scheme as text, its header on top."""
+        Path(path).write_text(self.to_text(**self.header()), encoding="utf-8")
 
     @classmethod
     def from_text(cls, text: str, source: str = "text") -> CodingScheme:
         """Read what `to_text` or `save` wrote.
 
         Raises:
-            ValueError: naming `source` and the line, for ragged lines, characters other than 0 and 1, and a header that
-                states other sizes than the words have.
+            ValueError: naming `source`, and the line for ragged lines and characters other than 0 and 1; no or
+                repeated words, unequal weights, and a header that states other sizes than the words have.
         """
         rows: list[list[int]] = []
         header: dict[str, object] = {}
@@ -176,9 +179,11 @@ class CodingScheme:
             if rows and len(line) != len(rows[0]):
                 raise ValueError(f"{source}, line {number}: {len(line)} digits, the lines above have {len(rows[0])}")
             rows.append([int(digit) for digit in line])
+        if not rows:
+            raise ValueError(f"{source}: there is no codeword in it")
         stated = {key: header.pop(key) for key in SIZES if key in header}
         try:
-            scheme = cls(np.array(rows, dtype=int).reshape(len(rows), -1), provenance=header)
+            scheme = cls(rows, provenance=header)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
         found = (scheme.num_classes, scheme.num_branches, scheme.num_active, scheme.min_distance)
@@ -193,7 +198,8 @@ class CodingScheme:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CodingScheme:
         """Read a scheme file."""
-        return cls.from_text(Path(path).read_text(encoding="utf-8"), source=Path(path).name)
+        # What is no UTF-8 is no scheme either: it is refused with its line.
+        return cls.from_text(Path(path).read_text(encoding="utf-8", errors="replace"), source=Path(path).name)
 
 
 def _digits(word: np.ndarray) -> str:
@@ -227,17 +233,19 @@ def assign_classes(scheme: CodingScheme, confusion: np.ndarray) -> CodingScheme:
         raise ValueError(f"confusion must be a table of all classes, ({size}, {size}), got shape {table.shape}")
     if not np.isfinite(table).all() or (table < 0).any():
         raise ValueError("confusion holds counts or rates: every entry must be finite and not negative")
-    weight = (table + table.T) / max(table.max(), 1e-300)
+    weight = table + table.T
     np.fill_diagonal(weight, 0)
+    if weight.any():
+        weight /= weight.max()
     ones = scheme.words.astype(float)
     shared = ones @ ones.T
     order = np.arange(size)
     mixed = weight @ shared  # [k, l]: what class k would pay with the word of class l
     while True:
         pay = np.diag(mixed)
-        change = mixed + mixed.T - pay[:, None] - pay + 2 * weight * (scheme.num_active - shared)
+        change = mixed + mixed.T - pay[:, None] - pay - 2 * weight * (scheme.num_active - shared)
         k, l = divmod(int(change.argmin()), size)
-        if change[k, l] > -1e-9:  # weights are at most 2 and shared ones integers: far above the rounding errors
+        if change[k, l] > -1e-9:  # weights are at most 1 and shared ones integers: far above the rounding errors
             return CodingScheme(scheme.words[order], provenance=scheme.provenance)
         swap = [k, l]
         order[swap] = order[swap[::-1]]

@@ -6,6 +6,7 @@ distance (`bounds.py`) and stops where nothing better exists. The ways to a sche
 * all words of the weight, where K needs most of them;
 * the words of one weight in an algebraic code (`algebraic.py`);
 * annealing from random words (`annealing.py`), for all sizes with some room;
+* whole orbits of words under turns of the columns (`orbits.py`);
 * the lexicographic list, enlarged by exchanges (`packing.py`).
 
 Where a way gives more than K words, `choosing.py` takes K of them with equal columns. Last, the pairs of
@@ -15,8 +16,8 @@ classes at the minimum distance are made few. Weights above N/2 are designed as 
 from __future__ import annotations
 
 import logging
-from math import comb
-from time import perf_counter
+import math
+from time import thread_time
 
 import numpy as np
 
@@ -54,10 +55,12 @@ def design_scheme(
         num_branches: N, at most 64.
         num_active: N_act, 1 … N.
         seed: of all random choices, the order of the words included.
-        time_limit: seconds. More of it buys more search, so it is an argument like any other.
+        time_limit: seconds of processor time for the search, which other programs on the machine do not use up. More
+            of it buys more search, so it is an argument like any other. The bound on the distance is proven before,
+            which takes seconds for 64 branches and much less for 32.
     Raises:
         TypeError, ValueError: sizes that cannot be, as `check_sizes`; more than 64 branches or 2000 classes; a time
-            limit that is not positive.
+            limit that is not positive and finite.
     """
     check_sizes(num_classes, num_branches, num_active)
     if num_branches > LONGEST_WORD or num_classes > MOST_CLASSES:
@@ -65,12 +68,13 @@ def design_scheme(
             f"schemes are designed for up to {LONGEST_WORD} branches and {MOST_CLASSES} classes, "
             f"got num_branches={num_branches}, num_classes={num_classes}"
         )
-    if not time_limit > 0:
-        raise ValueError(f"time_limit is in seconds and must be positive, got {time_limit!r}")
-    started = perf_counter()
-    effort = Effort(time_limit)
+    if not 0 < time_limit < math.inf:
+        raise ValueError(f"time_limit is in seconds and must be positive and finite, got {time_limit!r}")
+    started = thread_time()
     sizes = int(num_classes), int(num_branches), min(int(num_active), int(num_branches - num_active))
-    rows, construction = _Search(*sizes, seed, effort).run() if sizes[2] else (None, "")
+    bound = distance_bound(*sizes).value
+    effort = Effort(time_limit)
+    rows, construction = _Search(*sizes, seed, effort).run(bound)
     if sizes[2] < num_active:
         rows, construction = ~rows, f"complement of: {construction}"
     # In the paper chance decides which class gets which word; sorted first, the order depends on the words alone.
@@ -80,7 +84,7 @@ def design_scheme(
         "seed": seed,
         "time_limit": time_limit,
         "complete": effort.complete,
-        "seconds": round(perf_counter() - started, 1),
+        "seconds": round(thread_time() - started, 1),
     }
     return CodingScheme(rows, provenance=provenance)
 
@@ -94,40 +98,40 @@ class _Search:
         self.effort = effort
         self.lists: dict[int, packing.Words] = {}  # lexicographic packings by distance, grown as far as they are
 
-    def run(self) -> tuple[np.ndarray, str]:
-        """(K, N) booleans, and how they came about."""
+    def run(self, bound: int) -> tuple[np.ndarray, str]:
+        """(K, N) booleans, at this distance at most, and how they came about."""
         num_classes, num_branches, num_active = self.sizes
-        if num_classes == comb(num_branches, num_active):
+        if num_classes == math.comb(num_branches, num_active):
             return packing.to_rows(packing.words_of_weight(num_branches, num_active), num_branches), "all words"
-        bound = distance_bound(*self.sizes).value
         log.info("%d classes, %d branches, %d active: distance at most %d", *self.sizes, bound)
-        distance, rows, construction = 2, self._spread_words(), "distinct words"
-        short = SHORT_SHARE * self.effort.left
-        for lower in range(bound, 2, -2):
-            if found := self._try(lower, self.effort.part(short)):
-                distance, (rows, construction) = lower, found
-                break
-        for better in range(bound, distance, -2):
-            if found := self._try(better, self.effort.part(LONG_SHARE * self.effort.left)):
-                distance, (rows, construction) = better, found
-                break
-        return self._thin(rows, distance, construction)
+        distance, found = 2, (self._spread_words(), "distinct words")
+        for way, share in ((self._algebraic, SHORT_SHARE), (self._try, SHORT_SHARE), (self._try, LONG_SHARE)):
+            for better in range(bound, distance, -2):
+                if self.effort.spent:
+                    break
+                if new := way(better, self.effort.part(share * self.effort.left)):
+                    distance, found = better, new
+                    break
+        return self._thin(*found, distance)
+
+    def _algebraic(self, distance: int, effort: Effort) -> tuple[np.ndarray, str] | None:
+        """A scheme of this distance with equal columns and the way it was found, or None within this effort."""
+        rng = np.random.default_rng([self.seed, distance, self.sizes[0], 2])
+        rows = self._choose(algebraic.weight_class(*self.sizes[1:], distance), distance, effort, rng)
+        return None if rows is None else (rows, "one weight of an extended BCH code, choice")
 
     def _try(self, distance: int, effort: Effort) -> tuple[np.ndarray, str] | None:
-        """A scheme of this distance with equal columns and the way it was found, or None within this effort."""
-        num_classes, num_branches, num_active = self.sizes
+        """The same, by all ways."""
         log.info("distance %d: %.1f s of work", distance, effort.left)
-        rng = np.random.default_rng([self.seed, distance, num_classes])
-        words = algebraic.weight_class(num_branches, num_active, distance)
-        rows = self._choose(words, distance, effort.part(effort.left / 3), rng)
-        if rows is not None:
-            return rows, "one weight of an extended BCH code, choice"
-        start = annealing.balanced_rows(num_classes, num_branches, num_active, rng)
+        if found := self._algebraic(distance, effort.part(effort.left / 3)):
+            return found
+        rng = np.random.default_rng([self.seed, distance, self.sizes[0]])
+        start = annealing.balanced_rows(*self.sizes, rng)
         if (rows := annealing.reach(start, distance, effort.part(effort.left / 3), rng)) is not None:
             return rows, "annealing"
         if found := self._symmetric(distance, effort.part(effort.left / 2), rng):
             return found
-        words = self._packing(distance, words, effort.part(0.6 * effort.left), rng)
+        words = self._packing(distance, effort.part(0.6 * effort.left), rng)
         if (rows := self._choose(words, distance, effort, rng)) is not None:
             return rows, "lexicographic packing, exchanges, choice"
         return None
@@ -145,7 +149,7 @@ class _Search:
         lengths = orbits.block_lengths(self.sizes[1])
         looks = [(length, orbits.FEW) for length in lengths]
         found: dict[int, int] = {}
-        while looks:
+        while looks and not effort.spent:
             length, most_orbits = looks.pop(0)
             part = effort.part(effort.left / (len(looks) + 1 + 2 * len(lengths) * (most_orbits == orbits.FEW)))
             words = orbits.orbit_packing(
@@ -159,18 +163,18 @@ class _Search:
                 looks = [(max(found, key=lambda length: found[length]), orbits.MANY)]
         return None
 
-    def _packing(
-        self, distance: int, algebraic_words: packing.Words, effort: Effort, rng: np.random.Generator
-    ) -> packing.Words:
+    def _packing(self, distance: int, effort: Effort, rng: np.random.Generator) -> packing.Words:
         """The largest packing known at this distance, enlarged as far as the effort goes."""
         num_classes, num_branches, num_active = self.sizes
-        known = self.lists.get(distance, algebraic_words)
-        if distance not in self.lists and packing.listable(num_branches, num_active):
-            listing = effort.part(effort.left / 2)
-            known = max(packing.lexicographic_packing(*self.sizes[1:], distance, listing), known, key=len)
-            if listing.spent:  # broken off: all its words begin with zeros, which nothing can balance
-                return known
-        if comb(num_branches, num_active) <= packing.LARGEST_TABLE:
+        known = self.lists.get(distance)
+        if known is None:
+            known = algebraic.weight_class(num_branches, num_active, distance)
+            if packing.listable(num_branches, num_active):
+                listing = effort.part(effort.left / 2)
+                known = max(packing.lexicographic_packing(*self.sizes[1:], distance, listing), known, key=len)
+                if listing.spent:  # broken off: all its words begin with zeros, which nothing can balance
+                    return known
+        if math.comb(num_branches, num_active) <= packing.LARGEST_TABLE:
             words = packing.words_of_weight(num_branches, num_active)
         else:
             words = algebraic.weight_class(num_branches, num_active, 2)
@@ -187,7 +191,7 @@ class _Search:
         """
         num_classes, num_branches, num_active = self.sizes
         rng = np.random.default_rng([self.seed, num_classes])
-        if comb(num_branches, num_active) <= packing.LARGEST_TABLE:
+        if math.comb(num_branches, num_active) <= packing.LARGEST_TABLE:
             words = packing.words_of_weight(num_branches, num_active)
             rows = packing.to_rows(words[rng.choice(len(words), num_classes, replace=False)], num_branches)
         else:
@@ -206,13 +210,13 @@ class _Search:
             rows[index] = moved
         return rows
 
-    def _thin(self, rows: np.ndarray, distance: int, construction: str) -> tuple[np.ndarray, str]:
+    def _thin(self, rows: np.ndarray, construction: str, distance: int) -> tuple[np.ndarray, str]:
         """Fewer pairs at the minimum distance: a choice among more words, where there are, and annealing."""
         fewest = fewest_close_pairs(*self.sizes, distance)
         rng = np.random.default_rng([self.seed, distance, self.sizes[0], 1])
         log.info("distance %d: %d pairs, at least %d", distance, annealing.close_pairs(rows, distance), fewest)
         if distance in self.lists:
-            words = self._packing(distance, self.lists[distance], self.effort.part(0.3 * self.effort.left), rng)
+            words = self._packing(distance, self.effort.part(0.3 * self.effort.left), rng)
             again = self._choose(words, distance, self.effort.part(0.6 * self.effort.left), rng)
             if again is not None and annealing.close_pairs(again, distance) < annealing.close_pairs(rows, distance):
                 rows = again

@@ -6,13 +6,13 @@ are the file names in figures/<preset>/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import ablations, diagrams, exit_gallery, figures
+from . import ablations, codebooks, diagrams, exit_gallery, figures
 from .claims import claims
 from .comparison import comparison
 from .errors import NothingToShow
@@ -44,8 +44,17 @@ class Item(NamedTuple):
     make: Callable[[str], Any]
 
 
-FIGURES: dict[str, Item] = {stem: Item(exit_gallery.NOTEBOOK, make) for stem, make in exit_gallery.FIGURES.items()}
-TABLES: dict[str, Item] = {stem: Item(exit_gallery.NOTEBOOK, make) for stem, make in exit_gallery.TABLES.items()}
+def _of_codes(items: Mapping[str, Callable[[], Any]]) -> dict[str, Item]:
+    """What notebook 01 shows: the same for every preset."""
+    return {stem: Item("01_code_design", lambda preset, make=make: make()) for stem, make in items.items()}
+
+
+def _of_exits(items: Mapping[str, Callable[[str], Any]]) -> dict[str, Item]:
+    return {stem: Item(exit_gallery.NOTEBOOK, make) for stem, make in items.items()}
+
+
+FIGURES: dict[str, Item] = _of_codes(codebooks.FIGURES) | _of_exits(exit_gallery.FIGURES)
+TABLES: dict[str, Item] = _of_codes(codebooks.TABLES) | _of_exits(exit_gallery.TABLES)
 
 
 def draw(stem: str, preset: str) -> SavedFigure:
