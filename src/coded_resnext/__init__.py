@@ -26,6 +26,7 @@ _HOME = {
     "load_subnetwork": "manifest",
     "save_subnetwork": "manifest",
     "load_images": "data",
+    "EarlyExit": "early_exit",
     "predict": "prediction",
     "TrainingParameters": "parameters",
     "fit": "training",

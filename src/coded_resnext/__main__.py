@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
     bench.set_defaults(command=_bench)
 
+    exits = commands.add_parser("bench-exits", help="time an image takes: whole network, early exit as calibrated")
+    exits.add_argument("preset", nargs="?", default="digits")
+    exits.add_argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated")
+    exits.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
+    exits.add_argument("--images", type=int, default=256, help="of the test set")
+    exits.set_defaults(command=_bench_exits)
+
     weights = commands.add_parser("weights", help="put a finished run's weights and their card into data/weights")
     weights.add_argument("preset")
     weights.add_argument("run")
@@ -191,6 +198,12 @@ def _bench(options: argparse.Namespace) -> None:
     from .benchmark import bench
 
     print(bench(options.rounds))
+
+
+def _bench_exits(options: argparse.Namespace) -> None:
+    from .exit_timing import time_exits
+
+    print(time_exits(options.preset, options.run, options.rounds, options.images))
 
 
 def _weights(options: argparse.Namespace) -> None:

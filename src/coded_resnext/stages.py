@@ -28,6 +28,7 @@ from .evaluation import (
     full_accuracy,
     logit_histograms,
 )
+from .exit_stage import measure_exits
 from .model import CodedResNeXt, schemes_by_block
 from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
 from .paths import RUNS
@@ -73,6 +74,21 @@ class Run:
     def train(self) -> ImageSet:
         """The images it was trained on, without those held out."""
         return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
+
+    @cached_property
+    def held(self) -> ImageSet:
+        """The training images held out of it.
+
+        Raises:
+            ValueError: a run that held none out.
+        """
+        held = split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[1]
+        if held is None:
+            raise ValueError(
+                f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
+                f"train one with holdout above 0"
+            )
+        return held
 
     @cached_property
     def foreign(self) -> ImageSet | None:
@@ -195,18 +211,36 @@ def measure_subnetworks(run: Run) -> Measured:
 
 
 class Stage(NamedTuple):
-    """What measures, and which runs have it: "all", "coded" ones, or those of the preset's "first kind" (its seeds)."""
+    """What measures, and whether it does runs of a kind, see `run_kinds`."""
 
     measure: Callable[[Run], Measured]
-    runs: str
+    takes: Callable[[str], bool]
+
+
+def _all(kind: str) -> bool:
+    return True
+
+
+def _coded(kind: str) -> bool:
+    return kind.startswith("coded")
+
+
+def _first(kind: str) -> bool:
+    """The preset's first coded run and its seeds: ablations are not cut up or stopped early."""
+    return kind == "coded"
+
+
+def _first_or_plain(kind: str) -> bool:
+    return _first(kind) or not _coded(kind)
 
 
 STAGES = {
-    "accuracy": Stage(measure_accuracy, "all"),
-    "specialisation": Stage(measure_specialisation, "first kind"),
-    "binary": Stage(measure_binary_classifiers, "all"),
-    "early": Stage(measure_early_decoding, "coded"),
-    "subnetworks": Stage(measure_subnetworks, "first kind"),
+    "accuracy": Stage(measure_accuracy, _all),
+    "specialisation": Stage(measure_specialisation, _first),
+    "binary": Stage(measure_binary_classifiers, _all),
+    "early": Stage(measure_early_decoding, _coded),
+    "subnetworks": Stage(measure_subnetworks, _first),
+    "exits": Stage(measure_exits, _first_or_plain),  # plain networks of any width, to compare with
 }
 
 
@@ -232,7 +266,8 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
                 print(f"{name}: the committed record, since its checkpoint is not here")
                 records.append(record)
             continue
-        if not _has_stage(stage, checkpoint):
+        (kind,) = run_kinds([checkpoint.description])
+        if not STAGES[stage].takes(kind):
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
@@ -263,11 +298,6 @@ def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> 
     )  # fmt: skip
 
 
-def _has_stage(stage: str, checkpoint: Checkpoint) -> bool:
-    runs = STAGES[stage].runs
-    if runs == "first kind":
-        return run_kinds([checkpoint.description]) == ["coded"]
-    return runs == "all" or bool(checkpoint.description["schemes"])
 
 
 def _is_finished(checkpoint: Checkpoint) -> bool:
