@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("run")
     weights.set_defaults(command=_weights)
 
+    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork beside the full network")
+    latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
+    latency.set_defaults(command=_bench_subnetwork)
+
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
     publish.set_defaults(command=_publish)
@@ -211,6 +215,12 @@ def _weights(options: argparse.Namespace) -> None:
         f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
         f"(recorded {accuracy['recorded']:.2f} %)"
     )
+
+
+def _bench_subnetwork(options: argparse.Namespace) -> None:
+    from .latency import bench_subnetwork
+
+    print(bench_subnetwork(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ from .parameters import EvaluationParameters, TrainingParameters, build, load_pr
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .subsets import coupling, single_classes, size, subset_curves
 from .summaries import run_kinds
 from .training import choose_schemes, describe_device
 
@@ -190,12 +191,56 @@ def _share_of_passes(run: Run) -> float:
     return 1 - once + once / run.model.num_classes
 
 
-STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
-    "accuracy": (measure_accuracy, False),
-    "specialisation": (measure_specialisation, True),
-    "binary": (measure_binary_classifiers, False),
-    "early": (measure_early_decoding, True),
-    "exits": (measure_exits, False),
+def measure_subnetworks(run: Run) -> Measured:
+    """Notebook 09: what subnetworks keep, how well they answer, and how far class paths overlap."""
+    full = predict(run.model, run.test, run.batch_size, run.device)
+    among = (run.model, full, run.test, run.batch_size, run.device)
+    singles, curves = single_classes(*among), subset_curves(*among, seed=0)
+    whole = size(run.model, run.test.image_size)
+    metrics = {"images": len(run.test)}
+    for key, of_all in whole.items():
+        metrics[f"{key}_percent_of_one"] = 100 * fmean(row[key] for row in singles) / of_all
+    for key in ("average_precision", "average_precision_full"):
+        metrics[f"mean_{key}"] = fmean(row[key] for row in singles)
+    return metrics, {
+        "full": whole,
+        "singles": singles,
+        "curves": curves,
+        "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+    }
+
+
+class Stage(NamedTuple):
+    """What measures, and whether it does runs of a kind, see `run_kinds`."""
+
+    measure: Callable[[Run], Measured]
+    takes: Callable[[str], bool]
+
+
+def _all(kind: str) -> bool:
+    return True
+
+
+def _coded(kind: str) -> bool:
+    return kind.startswith("coded")
+
+
+def _first(kind: str) -> bool:
+    """The preset's first coded run and its seeds: ablations are not cut up or stopped early."""
+    return kind == "coded"
+
+
+def _first_or_plain(kind: str) -> bool:
+    return _first(kind) or not _coded(kind)
+
+
+STAGES = {
+    "accuracy": Stage(measure_accuracy, _all),
+    "specialisation": Stage(measure_specialisation, _first),
+    "binary": Stage(measure_binary_classifiers, _all),
+    "early": Stage(measure_early_decoding, _coded),
+    "subnetworks": Stage(measure_subnetworks, _first),
+    "exits": Stage(measure_exits, _first_or_plain),  # plain networks of any width, to compare with
 }
 
 
@@ -212,7 +257,6 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     Raises:
         FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
     """
-    measure, coded_only = STAGES[stage]
     records = []
     for name in run_names(parameters.preset):
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
@@ -222,16 +266,15 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
                 print(f"{name}: the committed record, since its checkpoint is not here")
                 records.append(record)
             continue
-        if coded_only and not checkpoint.description["schemes"]:
-            continue
-        if stage == "exits" and not _shows_exits(checkpoint):
+        (kind,) = run_kinds([checkpoint.description])
+        if not STAGES[stage].takes(kind):
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
             settings |= {"repeats": parameters.repeats, "block": parameters.block}
         current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
         if not current or parameters.force:
-            record = _evaluate_run(stage, name, Run(checkpoint, parameters), measure, settings)
+            record = _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
         records.append(record)
     if not records:
         raise FileNotFoundError(
@@ -241,11 +284,9 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     return records
 
 
-def _evaluate_run(
-    stage: str, name: str, run: Run, measure: Callable[[Run], Measured], settings: dict[str, Any]
-) -> dict[str, Any]:
+def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
-    metrics, more = measure(run)
+    metrics, more = STAGES[stage].measure(run)
     return write_record(
         run.training["preset"], stage, name,
         parameters=settings,
@@ -257,10 +298,6 @@ def _evaluate_run(
     )  # fmt: skip
 
 
-def _shows_exits(checkpoint: Checkpoint) -> bool:
-    """Early exit is measured on the preset's coded runs and, to compare with, on plain ones of any width."""
-    (kind,) = run_kinds([{"parameters": checkpoint.description["parameters"]}])
-    return kind == "coded" or kind.startswith("plain")
 
 
 def _is_finished(checkpoint: Checkpoint) -> bool:
