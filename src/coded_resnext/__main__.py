@@ -6,11 +6,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .errors import NotebookFailed, RunsFailed, TrainingDiverged
+from .errors import NotebookFailed, NotEqual, RunsFailed, TrainingDiverged
 from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 from .paths import RUNS
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, TypeError, OSError, TrainingDiverged, NotebookFailed, RunsFailed) as error:
+    except (ValueError, TypeError, OSError, NotEqual, TrainingDiverged, NotebookFailed, RunsFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -73,14 +74,39 @@ def _parser() -> argparse.ArgumentParser:
     schemes.add_argument("--write", action="store_true", help="replace those that come out otherwise")
     schemes.set_defaults(command=_schemes)
 
+    export = commands.add_parser("export", help="cut the paths of some classes out of a network, as a file")
+    export.add_argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>")
+    export.add_argument("--classes", required=True, help="names with commas between: cat,dog")
+    export.add_argument("--out", type=Path, help="a folder for model.safetensors and manifest.json")
+    export.add_argument("--onnx", type=Path, help="an ONNX file")
+    export.add_argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise")
+    export.add_argument("--energies", action="store_true", help="the ONNX file gives the energies too")
+    export.set_defaults(command=_export)
+
+    predict = commands.add_parser("predict", help="classify image files")
+    predict.add_argument("images", nargs="+", type=Path)
+    predict.add_argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file")
+    predict.set_defaults(command=_predict)
+
     bench = commands.add_parser("bench", help="time and memory of a training step: plain, coded, written out")
     bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
     bench.set_defaults(command=_bench)
+
+    exits = commands.add_parser("bench-exits", help="time an image takes: whole network, early exit as calibrated")
+    exits.add_argument("preset", nargs="?", default="digits")
+    exits.add_argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated")
+    exits.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
+    exits.add_argument("--images", type=int, default=256, help="of the test set")
+    exits.set_defaults(command=_bench_exits)
 
     weights = commands.add_parser("weights", help="put a finished run's weights and their card into data/weights")
     weights.add_argument("preset")
     weights.add_argument("run")
     weights.set_defaults(command=_weights)
+
+    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork beside the full network")
+    latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
+    latency.set_defaults(command=_bench_subnetwork)
 
     publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
     publish.add_argument("preset", nargs="?", default="digits")
@@ -148,10 +174,36 @@ def _schemes(options: argparse.Namespace) -> None:
     remake(write=options.write)
 
 
+def _export(options: argparse.Namespace) -> None:
+    from .exporting import export
+
+    names = [name.strip() for name in options.classes.split(",") if name.strip()]
+    print(
+        export(
+            options.checkpoint, names, out=options.out, onnx=options.onnx, batch=options.batch,
+            energies=options.energies,
+        )
+    )  # fmt: skip
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .classifying import load_classifier
+
+    classifier = load_classifier(options.model)
+    for image in options.images:
+        print(f"{image}: {classifier.describe(image)}")
+
+
 def _bench(options: argparse.Namespace) -> None:
     from .benchmark import bench
 
     print(bench(options.rounds))
+
+
+def _bench_exits(options: argparse.Namespace) -> None:
+    from .exit_timing import time_exits
+
+    print(time_exits(options.preset, options.run, options.rounds, options.images))
 
 
 def _weights(options: argparse.Namespace) -> None:
@@ -163,6 +215,12 @@ def _weights(options: argparse.Namespace) -> None:
         f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
         f"(recorded {accuracy['recorded']:.2f} %)"
     )
+
+
+def _bench_subnetwork(options: argparse.Namespace) -> None:
+    from .latency import bench_subnetwork
+
+    print(bench_subnetwork(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -32,8 +32,6 @@ def gram_matrices(weight: Tensor, num_branches: int) -> Tensor:
 def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor | None = None) -> Tensor:
     """Mean energy of every branch's output, equation 2, without computing the outputs.
 
-    E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
-
     Args:
         u: input of the last 1x1 convolution, (B, N·d, H, W).
         weight: its kernel, (C_out, N·d, 1, 1).
@@ -42,13 +40,25 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor |
     Returns:
         (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
     """
-    dtype = torch.promote_types(u.dtype, torch.float32)
     with torch.autocast(u.device.type, enabled=False):
-        u = u.flatten(2).unflatten(1, (num_branches, -1)).to(dtype)  # (B, N, d, H·W)
         if gram is None:
             gram = gram_matrices(weight, num_branches)
-        outer = u @ u.mT  # (B, N, d, d)
-        return (gram * outer).sum((2, 3)) / (weight.shape[0] * u.shape[3])
+        return gram_energies(u, gram, weight.shape[0])
+
+
+def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
+    """E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
+
+    Args:
+        u: (B, N·d, H, W).
+        gram: (N, d, d), see `gram_matrices`.
+        out_channels: C_out.
+    Returns:
+        (B, N) in the type of `gram`.
+    """
+    u = u.flatten(2).unflatten(1, (len(gram), -1)).to(gram.dtype)  # (B, N, d, H·W)
+    outer = u @ u.mT  # (B, N, d, d)
+    return (gram * outer).sum((2, 3)) / (out_channels * u.shape[3])
 
 
 def normalised(energies: Tensor, num_branches: int) -> tuple[Tensor, Tensor]:

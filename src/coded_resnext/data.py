@@ -93,7 +93,7 @@ class ImageSet:
         """(stop − start, C, H, W) uint8, as evaluation sees them: whole, or the centre crop of files."""
         if self.pixels is not None:
             return self.pixels[start:stop]
-        return torch.stack([to_uint8(_centre(read_image(f), self.image_size)) for f in self.files[start:stop]])
+        return torch.stack([to_uint8(centre_crop(read_image(f), self.image_size)) for f in self.files[start:stop]])
 
 
 def load_images(name: str, split: str, *, image_size: int = 0, root: Path = RAW) -> ImageSet:
@@ -186,7 +186,8 @@ def to_uint8(image: Image.Image) -> Tensor:
     return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def _centre(image: Image.Image, size: int) -> Image.Image:
+def centre_crop(image: Image.Image, size: int) -> Image.Image:
+    """The middle of an image, resized to size × size, as evaluation sees images on disk."""
     side = min(image.size) * CENTRE_CROP
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))

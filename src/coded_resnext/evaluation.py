@@ -143,13 +143,8 @@ def binary_classifiers(
     sample = len(names) > FEW_CLASSES
     results = []
     for k, name in enumerate(names):
-        positives, negatives = _by_truth(*train, k)
-        if sample:
-            draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
-            threshold = float(np.mean([best_threshold(positives, drawn) for drawn in draws]))
-        else:
-            threshold = best_threshold(positives, negatives)
-        positives, negatives = _by_truth(*test, k)
+        threshold = training_threshold(train[0][:, k], train[1], k, seed=seed)
+        positives, negatives = _by_truth(test[0][:, k], test[1], k)
         outside = None if foreign is None else foreign[:, k].double().numpy()
         if sample:
             negatives = sample_negatives(negatives, len(positives), seed, k, THRESHOLD_DRAWS)
@@ -164,8 +159,20 @@ def binary_classifiers(
 
 def average_precisions(logits: Tensor, images: ImageSet) -> list[float]:
     """Of every class against the rest, 0 … 1, from logits (n, K); it needs no threshold."""
-    by_class = (_by_truth(logits, images, k) for k in range(len(images.classes)))
+    by_class = (_by_truth(logits[:, k], images, k) for k in range(len(images.classes)))
     return [_average_precision(positives, negatives) for positives, negatives in by_class]
+
+
+def training_threshold(logits: Tensor, images: ImageSet, k: int, *, seed: int) -> float:
+    """The threshold of class k's binary classifier from its logits (n,) on training images.
+
+    With more than 10 classes, the mean over draws of 9 negatives for each positive.
+    """
+    positives, negatives = _by_truth(logits, images, k)
+    if len(images.classes) <= FEW_CLASSES:
+        return best_threshold(positives, negatives)
+    draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
+    return float(np.mean([best_threshold(positives, drawn) for drawn in draws]))
 
 
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:
@@ -180,7 +187,7 @@ def logit_histograms(
     """Figures 3 and 7: counts of the binary classifier's logit, of the first `classes` classes, on shared edges."""
     rows = []
     for k, name in enumerate(test[1].classes[:classes]):
-        positives, negatives = _by_truth(*test, k)
+        positives, negatives = _by_truth(test[0][:, k], test[1], k)
         groups = {"positives": positives, "negatives": negatives}
         if foreign is not None:
             groups["foreign"] = foreign[:, k].double().numpy()
@@ -200,7 +207,8 @@ def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
 
 
 def _by_truth(logits: Tensor, images: ImageSet, k: int) -> tuple[np.ndarray, np.ndarray]:
-    column, member = logits[:, k].double().numpy(), (images.labels == k).numpy()
+    """Logits (n,) of the images of class k, and of the others."""
+    column, member = logits.double().numpy(), (images.labels == k).numpy()
     return column[member], column[~member]
 
 

@@ -39,12 +39,12 @@ def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torc
     """Logits and energies of all images in order, in evaluation mode and float32."""
     model.eval()
     logits: list[Tensor] = []
-    energies: dict[str, list[Tensor]] = {name: [] for name in model.schemes}
+    energies: dict[str, list[Tensor]] = {}
     for pixels, _ in eval_batches(images, batch_size, device):
         answer, spent = model(pixels, return_energies=True)
         logits.append(answer.cpu())
         for name, value in spent.items():
-            energies[name].append(value.cpu())
+            energies.setdefault(name, []).append(value.cpu())
     return Predictions(torch.cat(logits), {name: torch.cat(parts) for name, parts in energies.items()})
 
 

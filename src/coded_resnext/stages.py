@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,11 +28,14 @@ from .evaluation import (
     full_accuracy,
     logit_histograms,
 )
+from .exit_stage import measure_exits
 from .model import CodedResNeXt, schemes_by_block
 from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .subsets import coupling, single_classes, size, subset_curves
+from .summaries import run_kinds
 from .training import choose_schemes, describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
@@ -71,6 +74,21 @@ class Run:
     def train(self) -> ImageSet:
         """The images it was trained on, without those held out."""
         return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
+
+    @cached_property
+    def held(self) -> ImageSet:
+        """The training images held out of it.
+
+        Raises:
+            ValueError: a run that held none out.
+        """
+        held = split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[1]
+        if held is None:
+            raise ValueError(
+                f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
+                f"train one with holdout above 0"
+            )
+        return held
 
     @cached_property
     def foreign(self) -> ImageSet | None:
@@ -173,11 +191,56 @@ def _share_of_passes(run: Run) -> float:
     return 1 - once + once / run.model.num_classes
 
 
-STAGES: dict[str, tuple[Callable[[Run], Measured], bool]] = {  # what measures, and whether only coded networks have it
-    "accuracy": (measure_accuracy, False),
-    "specialisation": (measure_specialisation, True),
-    "binary": (measure_binary_classifiers, False),
-    "early": (measure_early_decoding, True),
+def measure_subnetworks(run: Run) -> Measured:
+    """Notebook 09: what subnetworks keep, how well they answer, and how far class paths overlap."""
+    full = predict(run.model, run.test, run.batch_size, run.device)
+    among = (run.model, full, run.test, run.batch_size, run.device)
+    singles, curves = single_classes(*among), subset_curves(*among, seed=0)
+    whole = size(run.model, run.test.image_size)
+    metrics = {"images": len(run.test)}
+    for key, of_all in whole.items():
+        metrics[f"{key}_percent_of_one"] = 100 * fmean(row[key] for row in singles) / of_all
+    for key in ("average_precision", "average_precision_full"):
+        metrics[f"mean_{key}"] = fmean(row[key] for row in singles)
+    return metrics, {
+        "full": whole,
+        "singles": singles,
+        "curves": curves,
+        "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+    }
+
+
+class Stage(NamedTuple):
+    """What measures, and whether it does runs of a kind, see `run_kinds`."""
+
+    measure: Callable[[Run], Measured]
+    takes: Callable[[str], bool]
+
+
+def _all(kind: str) -> bool:
+    return True
+
+
+def _coded(kind: str) -> bool:
+    return kind.startswith("coded")
+
+
+def _first(kind: str) -> bool:
+    """The preset's first coded run and its seeds: ablations are not cut up or stopped early."""
+    return kind == "coded"
+
+
+def _first_or_plain(kind: str) -> bool:
+    return _first(kind) or not _coded(kind)
+
+
+STAGES = {
+    "accuracy": Stage(measure_accuracy, _all),
+    "specialisation": Stage(measure_specialisation, _first),
+    "binary": Stage(measure_binary_classifiers, _all),
+    "early": Stage(measure_early_decoding, _coded),
+    "subnetworks": Stage(measure_subnetworks, _first),
+    "exits": Stage(measure_exits, _first_or_plain),  # plain networks of any width, to compare with
 }
 
 
@@ -194,7 +257,6 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     Raises:
         FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
     """
-    measure, coded_only = STAGES[stage]
     records = []
     for name in run_names(parameters.preset):
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
@@ -204,14 +266,15 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
                 print(f"{name}: the committed record, since its checkpoint is not here")
                 records.append(record)
             continue
-        if coded_only and not checkpoint.description["schemes"]:
+        (kind,) = run_kinds([checkpoint.description])
+        if not STAGES[stage].takes(kind):
             continue
         settings = dict(checkpoint.description["parameters"])
         if stage == "specialisation":
             settings |= {"repeats": parameters.repeats, "block": parameters.block}
         current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
         if not current or parameters.force:
-            record = _evaluate_run(stage, name, Run(checkpoint, parameters), measure, settings)
+            record = _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
         records.append(record)
     if not records:
         raise FileNotFoundError(
@@ -221,11 +284,9 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     return records
 
 
-def _evaluate_run(
-    stage: str, name: str, run: Run, measure: Callable[[Run], Measured], settings: dict[str, Any]
-) -> dict[str, Any]:
+def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
-    metrics, more = measure(run)
+    metrics, more = STAGES[stage].measure(run)
     return write_record(
         run.training["preset"], stage, name,
         parameters=settings,
@@ -235,6 +296,8 @@ def _evaluate_run(
         beginning=beginning,
         **more,
     )  # fmt: skip
+
+
 
 
 def _is_finished(checkpoint: Checkpoint) -> bool:

@@ -37,6 +37,7 @@ class Subnetwork(CodedResNeXt):
     Attributes:
         classes, codewords: as given.
         kept: {block: (N,) boolean}, which branches of the full network are there.
+        check: how far it was from the masked full network when it was cut, see `check_equal`; None before.
         schemes: the rows of several classes, less the columns that are cut: energies decode by them. Empty for one.
     """
 
@@ -44,6 +45,7 @@ class Subnetwork(CodedResNeXt):
         super().__init__(**{**options, "num_classes": len(classes), "drop_branch": 0.0})  # no branch is spare
         self.classes = tuple(classes)
         self.codewords = dict(codewords)
+        self.check: dict[str, Any] | None = None
         self.kept = {name: rows.any(axis=0) for name, rows in codewords.items()}
         for name, rows in codewords.items():
             stage, index = name.split(".")
@@ -89,7 +91,7 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
     subnetwork = Subnetwork(model.options, codewords, chosen)
     subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))
     subnetwork.to(model.fc.weight).eval()
-    check_equal(model, subnetwork)
+    subnetwork.check = check_equal(model, subnetwork)
     return subnetwork
 
 

@@ -1,0 +1,80 @@
+"""The figures and tables of notebook 10 by name, from records alone; gallery.py shows them with all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import exit_figures, exit_summaries
+from .errors import NothingToShow
+from .exit_summaries import coded_records
+from .records import read_stage
+from .summaries import Record
+
+NOTEBOOK = "10_early_exit"
+
+
+def _exits(preset: str) -> Sequence[Record]:
+    records = read_stage(preset, "exits")
+    if not records or not coded_records(records):
+        raise NothingToShow(f"{preset} has no record of stage exits of a coded run: {NOTEBOOK} makes them")
+    return records
+
+
+def _timing(preset: str) -> Sequence[Record]:
+    """Of the first coded run that was timed: times of several runs of one network tell nothing more."""
+    records = read_stage(preset, "timing")
+    if not records:
+        raise NothingToShow(f"{preset} was not timed: python -m coded_resnext bench-exits {preset}")
+    return records[:1]
+
+
+def _rejection(preset: str) -> pd.DataFrame:
+    table = exit_summaries.rejection_table(_exits(preset))
+    if table.empty:
+        raise NothingToShow(f"{preset} was not measured against foreign images: their data set was not there")
+    return table
+
+
+def _times(preset: str) -> Figure:
+    records = _exits(preset)
+    return exit_figures.time_tradeoff(
+        exit_summaries.timing_table(_timing(preset)),
+        exit_summaries.target_table(records, "drop"),
+        exit_summaries.static_table(records),
+    )
+
+
+def _without_empty(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFrame]:
+    """The same table less the columns without any number: the spreads, where there is one run."""
+    return lambda preset: make(preset).dropna(axis="columns", how="all")
+
+
+_TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
+    "exit-networks": lambda preset: exit_summaries.static_table(_exits(preset)),
+    "exit-targets": lambda preset: exit_summaries.target_table(_exits(preset), "drop"),
+    "exit-budgets": lambda preset: exit_summaries.target_table(_exits(preset), "budget"),
+    "exit-anytime": lambda preset: exit_summaries.anytime_table(_exits(preset)),
+    "exit-agreement": lambda preset: exit_summaries.agreement_table(_exits(preset)),
+    "decoding-across-blocks": lambda preset: exit_summaries.decoder_table(_exits(preset)),
+    "rejection": _rejection,
+    "decode-then-verify": lambda preset: exit_summaries.verification_table(_exits(preset)),
+    "exit-times": lambda preset: exit_summaries.timing_table(_timing(preset)),
+}
+TABLES = {stem: _without_empty(make) for stem, make in _TABLES.items()}
+FIGURES: dict[str, Callable[[str], Figure]] = {
+    "exit-tradeoff": lambda preset: exit_figures.tradeoff(
+        exit_summaries.curve_table(_exits(preset)), exit_summaries.static_table(_exits(preset))
+    ),
+    "exit-shares": lambda preset: exit_figures.exit_shares(
+        exit_summaries.share_table(_exits(preset), exit_summaries.SHOWN_DROP)
+    ),
+    "decoding-across-blocks": lambda preset: exit_figures.decoding_across_blocks(
+        exit_summaries.decoder_table(_exits(preset))
+    ),
+    "rejection": lambda preset: exit_figures.rejection(_rejection(preset)),
+    "decode-then-verify": lambda preset: exit_figures.verification(exit_summaries.verification_table(_exits(preset))),
+    "exit-times": _times,
+}

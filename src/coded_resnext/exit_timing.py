@@ -1,0 +1,124 @@
+"""Early exit by the clock: milliseconds an image on this machine, of the whole network and of every calibrated target.
+
+Rounds alternate between the contestants in one process, since machines are shared and drift; what counts are ratios of
+medians. All see the same test images, one by one, as a single request comes, and in batches of 64.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .accounting import multiply_adds
+from .batches import eval_batches
+from .calibration import load_calibration
+from .checkpoint import load_checkpoint, run_folder
+from .early_exit import EarlyExit
+from .exit_evaluation import exit_costs, shares
+from .exit_summaries import timing_table
+from .model import CodedResNeXt
+from .parameters import EvaluationParameters
+from .records import begin, write_record
+from .stages import Run, run_names
+from .stopping import Exits
+from .summaries import run_kinds
+from .tables import as_text
+from .training import describe_device
+
+BATCHES = (1, 64)
+WHOLE = "whole network"
+
+
+def time_exits(preset: str, name: str, rounds: int, images: int) -> str:
+    """Measure, write data/results/<preset>/timing-<name>.json, and return a table as text.
+
+    Args:
+        preset, name: of a coded run with a checkpoint and a calibration.
+        rounds: alternations that are timed.
+        images: of the test set, the first ones.
+    Raises:
+        FileNotFoundError: no checkpoint or no calibration, saying what makes them.
+    """
+    run = _run(preset, name)
+    calibration = load_calibration(run.checkpoint.folder, run.model)
+    if calibration is None:
+        raise FileNotFoundError(f"run {name} of preset {preset} is not calibrated: run 10_early_exit first")
+    beginning = begin(describe_device(run.device, torch.float32))
+    subset = run.test.subset(range(min(images, len(run.test))))
+    whole_cost = multiply_adds(run.model, run.test.image_size).total
+
+    contestants: dict[str, Callable[[Tensor], object]] = {WHOLE: run.model}
+    contestants["routed, no exit"] = EarlyExit(run.model).predict
+    about: dict[str, dict[str, Any]] = {key: {"multiply_adds": 100.0} for key in contestants}
+    plain = _plain_network(preset)
+    if plain is not None:
+        contestants["plain network"] = plain
+        about["plain network"] = {"multiply_adds": 100 * multiply_adds(plain, run.test.image_size).total / whole_cost}
+    for target in calibration.targets:
+        if target.kind == "drop":
+            router = EarlyExit(run.model, target.policy, target.thresholds, calibration)
+            key = f"{target.policy}, {target.value:g} points"
+            contestants[key] = router.predict
+            parts = [router.predict(pixels) for pixels, _ in eval_batches(subset, BATCHES[-1], run.device)]
+            exits = Exits(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+            cost = exit_costs(run.model, router.rule, run.test.image_size)
+            about[key] = {
+                "policy": target.policy,
+                "drop": target.value,
+                "multiply_adds": float(np.array(shares(exits, len(run.model.schemes))) @ cost),
+            }
+    curves = []
+    for batch in BATCHES:
+        batches = [pixels for pixels, _ in eval_batches(subset, batch, run.device)]
+        for key, seconds in alternate(contestants, batches, rounds).items():
+            each = [1e3 * value / len(subset) for value in seconds]
+            curves.append({"network": key, "batch": batch, "milliseconds": each, **about[key]})
+    record = write_record(
+        preset, "timing", name,
+        parameters=run.training | {"rounds": rounds, "images": len(subset), "threads": torch.get_num_threads()},
+        seed=run.training["seed"],
+        checkpoint=run.checkpoint.weights_hash,
+        metrics={"images": len(subset)},
+        beginning=beginning,
+        curves=curves,
+    )  # fmt: skip
+    return as_text(timing_table([record]))
+
+
+@torch.inference_mode()
+def alternate(
+    contestants: Mapping[str, Callable[[Tensor], object]], batches: Sequence[Tensor], rounds: int
+) -> dict[str, list[float]]:
+    """Seconds that each contestant takes for all batches, in rounds that alternate between them."""
+    seconds: dict[str, list[float]] = {key: [] for key in contestants}
+    for i in range(rounds + 1):
+        for key, answer in contestants.items():
+            begun = time.perf_counter()
+            for pixels in batches:
+                answer(pixels)
+            if batches[0].is_cuda:
+                torch.cuda.synchronize()
+            if i > 0:  # the first round also chooses kernels and allocates
+                seconds[key].append(time.perf_counter() - begun)
+    return seconds
+
+
+def _run(preset: str, name: str) -> Run:
+    checkpoint = load_checkpoint(run_folder(preset, name))
+    if checkpoint is None:
+        raise FileNotFoundError(f"preset {preset} has no checkpoint of a run {name!r}: run 03_train first")
+    return Run(checkpoint, EvaluationParameters(preset))
+
+
+def _plain_network(preset: str) -> CodedResNeXt | None:
+    """The preset's first plain run of the same size as its coded ones, if it has been trained here."""
+    for name in run_names(preset):
+        checkpoint = load_checkpoint(run_folder(preset, name))
+        if checkpoint is not None and run_kinds([{"parameters": checkpoint.description["parameters"]}]) == ["plain"]:
+            return Run(checkpoint, EvaluationParameters(preset)).model
+    return None

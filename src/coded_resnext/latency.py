@@ -1,0 +1,114 @@
+"""How much faster a subnetwork is: one class against the full network, in PyTorch and in ONNX Runtime.
+
+Both are folded, in float32. Runs of the two alternate in one process, since machines are shared and drift; what counts
+are ratios of medians.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median, quantiles
+
+import numpy as np
+import torch
+
+from .accounting import multiply_adds
+from .folding import fold
+from .model import CodedResNeXt, coded_resnext29_10x11d
+from .onnx_export import INPUT, LOGITS, export_onnx, session
+from .records import begin, write_record
+from .subnetwork import extract_subnetwork
+from .training import describe_device
+
+IMAGE_SIZE = 32
+BATCHES = (1, 64)
+ROUNDS_AT_64 = 3  # that many times fewer rounds at batch 64, which takes some 30 times as long
+NETWORKS = ("full", "one class")
+RUNTIMES = ("PyTorch", "ONNX Runtime")
+
+Network = Callable[[np.ndarray], object]
+
+
+def in_pytorch(model: CodedResNeXt) -> Network:
+    """A folded network in PyTorch; channels last, the layout in which grouped convolutions are fast."""
+    folded = fold(model).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def answer(images: np.ndarray) -> torch.Tensor:
+        return folded(torch.from_numpy(images).contiguous(memory_format=torch.channels_last))
+
+    return answer
+
+
+def in_onnx_runtime(model: CodedResNeXt) -> Network:
+    """The same network as an ONNX file with any batch, on as many threads as PyTorch has."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(model, path, None, IMAGE_SIZE)
+        runner = session(path.read_bytes(), path.name, threads=torch.get_num_threads())
+    return lambda images: runner.run([LOGITS], {INPUT: images})
+
+
+def time_alternating(networks: Mapping[str, Network], images: np.ndarray, rounds: int) -> dict[str, list[float]]:
+    """Seconds of every run, by network; the networks take turns, after one run each that is not timed."""
+    for network in networks.values():
+        network(images)
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(rounds):
+        for name, network in networks.items():
+            begun = time.perf_counter()
+            network(images)
+            seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def bench_subnetwork(rounds: int) -> str:
+    """Time ResNeXt-29 (10×11d) whole and cut to one class, and write data/results/benchmark/latency-….json.
+
+    Args:
+        rounds: alternations that are timed at batch 1; a third of them at batch 64.
+    Returns:
+        A table as text.
+    Raises:
+        ValueError: the packages of the extra [export] are not installed.
+    """
+    where = describe_device(torch.device("cpu"), torch.float32)
+    beginning = begin(where)
+    torch.manual_seed(0)
+    full = coded_resnext29_10x11d().eval()
+    models = dict(zip(NETWORKS, (full, extract_subnetwork(full, [0])), strict=True))
+    makers = dict(zip(RUNTIMES, (in_pytorch, in_onnx_runtime), strict=True))
+    rows, metrics = [], {}
+    lines = [
+        f"ResNeXt-29 (10×11d), folded, {where}",
+        f"{'':14} {'batch':>5} {'network':>10} {'ms':>8} {'quartiles':>16} {'images/s':>9} {'speed-up':>9}",
+    ]
+    for runtime, make in makers.items():
+        networks = {name: make(model) for name, model in models.items()}
+        for batch in BATCHES:
+            images = np.random.default_rng(0).standard_normal((batch, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
+            count = rounds if batch == 1 else max(2, rounds // ROUNDS_AT_64)
+            seconds = time_alternating(networks, images, count)
+            speedup = median(seconds["full"]) / median(seconds["one class"])
+            metrics[f"speedup_{runtime.lower().replace(' ', '_')}_{batch}"] = speedup
+            for name, values in seconds.items():
+                low, middle, high = quantiles(values, n=4, method="inclusive")
+                rows.append({
+                    "runtime": runtime, "batch": batch, "network": name, "seconds": middle,
+                    "lower_quartile": low, "upper_quartile": high, "runs": count,
+                })  # fmt: skip
+                lines.append(
+                    f"{runtime:14} {batch:5} {name:>10} {1e3 * middle:8.1f} {1e3 * low:7.1f} {1e3 * high:8.1f} "
+                    f"{batch / middle:9.1f}" + (f" {speedup:9.2f}" if name == "one class" else "")
+                )
+    costs = [multiply_adds(model, IMAGE_SIZE).total for model in models.values()]
+    metrics["fewer_multiply_adds"] = costs[0] / costs[1]
+    lines.append(f"multiply-adds allow {metrics['fewer_multiply_adds']:.2f}")
+    write_record(
+        "benchmark", "latency", "resnext29-10x11d",
+        parameters={"rounds": rounds}, seed=0, checkpoint=None, metrics=metrics, beginning=beginning, points=rows,
+    )  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,53 @@
+"""The figures and tables of notebook 09 by name, from records alone; gallery.py shows them with all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import subnetwork_figures, subnetwork_tables
+from .errors import NothingToShow
+from .parameters import load_preset
+from .records import read_record, read_stage
+from .summaries import Record, run_kinds
+from .tables import paper
+
+NOTEBOOK = "09_subnetworks"
+
+
+def _subnetworks(preset: str) -> Sequence[Record]:
+    records = read_stage(preset, "subnetworks")
+    if "coded" not in run_kinds(records):
+        raise NothingToShow(f"{preset} has no record of stage subnetworks of a coded run: {NOTEBOOK} makes them")
+    return records
+
+
+def _sizes(preset: str) -> pd.DataFrame:
+    data = next(iter(load_preset(preset).runs.values())).data
+    return subnetwork_tables.size_table(_subnetworks(preset), paper("kept-parameters", data))
+
+
+def _latency(preset: str) -> pd.DataFrame:
+    record = read_record("benchmark", "latency", "resnext29-10x11d")
+    if record is None:
+        raise NothingToShow("subnetworks were not timed: python -m coded_resnext bench-subnetwork")
+    return subnetwork_tables.latency_table(record)
+
+
+TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
+    "subnetworks-size": _sizes,
+    "subnetworks-one-class": lambda preset: subnetwork_tables.single_table(_subnetworks(preset)),
+    "subnetworks-subsets": lambda preset: subnetwork_tables.subset_table(_subnetworks(preset)),
+    "subnetworks-coupling": lambda preset: subnetwork_tables.coupling_table(_subnetworks(preset)),
+    "subnetworks-latency": _latency,
+}
+FIGURES: dict[str, Callable[[str], Figure]] = {
+    "subnetworks-subsets": lambda preset: subnetwork_figures.subset_curves(
+        subnetwork_tables.subset_table(_subnetworks(preset))
+    ),
+    "subnetworks-coupling": lambda preset: subnetwork_figures.coupling(
+        subnetwork_tables.coupling_table(_subnetworks(preset))
+    ),
+}

@@ -1,0 +1,33 @@
+"""Folded batch norms change nothing but rounding."""
+
+import pytest
+import torch
+
+from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
+from coded_resnext.folding import fold
+
+
+@pytest.mark.parametrize("classes", [None, [3], [1, 7]])
+@pytest.mark.parametrize("stem", ["3x3", "7x7/2"])
+def test_folded_network_is_the_network(classes, stem, randomise_batch_norm):
+    """Logits and energies in float64; the energies are those of conv3's weights before folding."""
+    torch.manual_seed(0)
+    schemes = {"layer2": load_scheme(10, 10, 5), "layer3": load_scheme(10, 10, 3)}
+    model = randomise_batch_norm(CodedResNeXt([1, 2, 2], 10, 10, 2, schemes=schemes, width=8, stem=stem)).double()
+    if classes:
+        model = extract_subnetwork(model, classes)
+    folded = fold(model)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    images = torch.randn(3, 3, 24, 24, dtype=torch.float64)
+    with torch.inference_mode():
+        logits, energies = model.eval()(images, return_energies=True)
+        found, folded_energies = folded(images, return_energies=True)
+    assert ((found - logits).abs().max() / logits.abs().max()) < 1e-10
+    for name, expected in energies.items():
+        assert torch.allclose(folded_energies[name], expected, rtol=1e-9)  # sums that partly cancel, through 5 blocks
+
+
+def test_a_folded_network_removes_no_branches(randomise_batch_norm):
+    model = randomise_batch_norm(CodedResNeXt([1], 10, 10, 2, width=8)).eval()
+    with pytest.raises(ValueError, match="folded network cannot remove"):
+        fold(model)(torch.randn(1, 3, 8, 8), branch_mask={"layer1.0": torch.ones(10, dtype=torch.bool)})
