@@ -143,7 +143,7 @@ def test_progress(caplog, monkeypatch):
     design_scheme(19, 13, 5, time_limit=1.0)
     lines = [record.getMessage().strip() for record in caplog.records]
     assert lines[0] == "19 classes, 13 branches, 5 active: distance at most 6"
-    assert sum(line.endswith("of at most 0.7 s of work") for line in lines) >= 5
+    assert sum(line.endswith("of at most 0.5 s of work") for line in lines) >= 4
     assert lines[-1].startswith("distance 4: ")
 
 

@@ -75,7 +75,7 @@ def test_growth(size):
     """Never smaller than what it starts from, and a packing again."""
     n, w, d = size
     start = lexicographic_packing(*size, ENDLESS)[::2]
-    grown = grow(start, words_of_weight(n, w), w, d, 2 * len(start), Effort(0.1), np.random.default_rng(0))
+    grown = grow(start, words_of_weight(n, w), n, w, d, 2 * len(start), Effort(0.1), np.random.default_rng(0))
     assert is_packing(grown, n, w, d)
     assert len(grown) > len(start)
 

@@ -50,10 +50,10 @@ def choose(
     for _ in range(ATTEMPTS):
         if effort.spent:
             break
-        chosen = _equalise(table, _anneal(table, num_classes, effort.part(effort.left / 3), rng), effort, rng)
+        chosen = _equalise(table, _anneal(table, num_classes, effort.part(effort.left / 5), rng), effort, rng)
         if not table.excess(chosen).any():
             return rows[chosen]
-        level = annealing.level(rows[chosen], distance, effort.part(effort.left / 3), rng)
+        level = annealing.level(rows[chosen], distance, effort.part(effort.left / 2), rng)
         if level is not None:
             return level
     return _solve(rows, num_classes, effort)

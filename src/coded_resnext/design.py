@@ -35,7 +35,7 @@ ALL_WORDS = 4_000  # so many words of the weight at most are handed to the choic
 # Shares of the effort. A short round finds what is easy, and so a scheme to fall back on; a long one tries the larger
 # distances; what is left makes the pairs at the minimum distance few.
 SHORT_SHARE = 0.03
-LONG_SHARE = 0.6
+LONG_SHARE = 0.8
 WORTH_IT = 0.75  # words for every class after a first look at a symmetry, from which a long look may reach K
 ENOUGH = 1.4  # words of a packing for every class: columns can be made equal, and there is choice for more
 
@@ -105,11 +105,13 @@ class _Search:
             return packing.to_rows(packing.words_of_weight(num_branches, num_active), num_branches), "all words"
         log.info("%d classes, %d branches, %d active: distance at most %d", *self.sizes, bound)
         distance, found = 2, (self._spread_words(), "distinct words")
-        for way, share in ((self._algebraic, SHORT_SHARE), (self._try, SHORT_SHARE), (self._try, LONG_SHARE)):
+        short = SHORT_SHARE * self.effort.left
+        for way, seconds in ((self._algebraic, short), (self._try, short), (self._try, None)):
             for better in range(bound, distance, -2):
                 if self.effort.spent:
                     break
-                if new := way(better, self.effort.part(share * self.effort.left)):
+                fair = LONG_SHARE * self.effort.left / ((better - distance) // 2)  # for each distance that is left
+                if new := way(better, self.effort.part(seconds or fair)):
                     distance, found = better, new
                     break
         return self._thin(*found, distance)
@@ -131,7 +133,7 @@ class _Search:
             return rows, "annealing"
         if found := self._symmetric(distance, effort.part(effort.left / 2), rng):
             return found
-        words = self._packing(distance, effort.part(0.6 * effort.left), rng)
+        words = self._packing(distance, effort.part(effort.left / 2), rng)
         if (rows := self._choose(words, distance, effort, rng)) is not None:
             return rows, "lexicographic packing, exchanges, choice"
         return None
@@ -179,7 +181,7 @@ class _Search:
         else:
             words = algebraic.weight_class(num_branches, num_active, 2)
         enough = int(ENOUGH * num_classes)
-        self.lists[distance] = packing.grow(known, words, num_active, distance, enough, effort, rng)
+        self.lists[distance] = packing.grow(known, words, *self.sizes[1:], distance, enough, effort, rng)
         log.info("  packing by exchanges: %d words", len(self.lists[distance]))
         return self.lists[distance]
 

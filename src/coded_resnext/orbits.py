@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 
 from .effort import CALL, ELEMENT, Effort
-from .packing import Words, exchange, words_of_weight
+from .packing import Words, exchange, to_rows, words_of_weight
 
 MOST_WORDS = 1_000_000  # words that are sorted into orbits; where there are more, as many at random
 SAMPLE = 100_000
@@ -70,7 +70,8 @@ def orbit_packing(
             return first[:0]
     np.fill_diagonal(conflict, True)
     sizes = (np.diff(np.sort(turned, axis=0), axis=0) > 0).sum(axis=0) + 1
-    member = exchange(lambda index: conflict[index], sizes, np.zeros(0, dtype=int), target, effort, rng)
+    ones = sum(to_rows(images, num_branches).astype(int) for images in turned) * sizes[:, None] // length
+    member = exchange(lambda index: conflict[index], sizes, ones, np.zeros(0, dtype=int), target, effort, rng)
     return np.unique(turned[:, member])
 
 

@@ -25,6 +25,7 @@ LARGEST_LIST = 1_000_000_000  # words a lexicographic list may have: 16 of 32, t
 LARGEST_POOL = 100_000  # words that growth looks at in every step
 POOL_CONFLICTS = 2  # words of the packing that a word of the pool may conflict with
 MEMBER = 1_000  # added to a word's conflicts while it is in the packing, so that no search meets it
+SOME = 4  # that could enter, drawn at random, of which one does
 STALLED = 20_000  # steps without a larger packing that end a growth
 
 
@@ -105,6 +106,7 @@ def lexicographic_packing(num_branches: int, num_active: int, distance: int, eff
 def grow(
     packing: Words,
     words: Words,
+    num_branches: int,
     num_active: int,
     distance: int,
     target: int,
@@ -128,6 +130,7 @@ def grow(
     member = exchange(
         lambda index: np.bitwise_count(pool & pool[index]) > most,
         np.ones(len(pool), dtype=int),
+        to_rows(pool, num_branches),
         np.flatnonzero(np.isin(pool, packing)),
         target,
         effort,
@@ -139,6 +142,7 @@ def grow(
 def exchange(
     conflicting: Callable[[int], np.ndarray],
     sizes: np.ndarray,
+    ones: np.ndarray,
     start: np.ndarray,
     target: int,
     effort: Effort,
@@ -146,9 +150,13 @@ def exchange(
 ) -> np.ndarray:
     """Choose as much as possible without conflicts: put in what fits, else exchange one for one until something fits.
 
+    Of several that could enter, the one whose columns are emptiest does: K words with equal columns are to be found
+    in the choice.
+
     Args:
         conflicting: index to (M,) booleans, what it cannot be together with; itself included.
         sizes: (M,) what each counts.
+        ones: (M, N) how many ones each has in each column.
         start: indices without conflicts, to start from.
         target: enough.
     Returns:
@@ -158,11 +166,18 @@ def exchange(
     member = np.zeros(len(sizes), dtype=bool)
     waits = np.zeros(len(sizes), dtype=np.int64)  # the step before which one that left may not come back
 
+    columns = np.zeros(ones.shape[1], dtype=np.int64)
+
     def put(index: int, inside: bool) -> None:
         change = 1 if inside else -1
         conflicts[conflicting(index)] += change
         conflicts[index] += change * MEMBER
         member[index] = inside
+        columns[:] += change * ones[index]
+
+    def emptiest(among: np.ndarray) -> int:
+        some = among[rng.integers(len(among), size=SOME)]
+        return int(some[np.argmin(ones[some] @ columns / sizes[some])])
 
     for index in start:
         put(index, True)
@@ -171,7 +186,7 @@ def exchange(
     while most < target and step - improved < STALLED and not effort.spent:
         step += 1
         if len(free := np.flatnonzero(conflicts == 0)):
-            entering = free[rng.integers(len(free))]
+            entering = emptiest(free)
         else:
             ready = waits < step
             for allowed in (1, 2, 3):
@@ -179,8 +194,7 @@ def exchange(
                     break
             else:
                 break
-            some = near[rng.integers(len(near), size=4)]
-            entering = some[np.argmin(waits[some])]  # the one that has been out longest
+            entering = emptiest(near)
             for leaving in np.flatnonzero(member & conflicting(entering)):
                 put(leaving, False)
                 waits[leaving] = step + 10 + rng.integers(10)
