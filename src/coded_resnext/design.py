@@ -223,7 +223,7 @@ class _Search:
             if again is not None and annealing.close_pairs(again, distance) < annealing.close_pairs(rows, distance):
                 rows = again
         thinner = annealing.thin(rows, distance, fewest, self.effort, rng)
-        if thinner is not rows:
+        if thinner is not rows and not construction.endswith("annealing"):
             construction += ", annealing"
         log.info("distance %d: %d pairs", distance, annealing.close_pairs(thinner, distance))
         return thinner, construction
