@@ -75,14 +75,6 @@ def show_table(stem: str, preset: str) -> pd.DataFrame | str:
         return str(reason)
 
 
-def show_table(stem: str, preset: str) -> pd.DataFrame | str:
-    """As `tabulate`, but where there is no record it says what makes one."""
-    try:
-        return tabulate(stem, preset)
-    except NothingToShow as reason:
-        return str(reason)
-
-
 def redraw(preset: str) -> None:
     """Write every figure and table of the preset's notebooks, and say which are left out and why.
 
