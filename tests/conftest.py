@@ -12,7 +12,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from coded_resnext import paths, records  # noqa: E402
+from coded_resnext import CodedResNeXt, load_images, load_scheme, paths, records  # noqa: E402
 
 
 @pytest.fixture
@@ -42,3 +42,20 @@ def no_records(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "RESULTS", tmp_path / "own")
     monkeypatch.setattr(records, "COMMITTED_RESULTS", tmp_path / "committed")
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+
+
+@pytest.fixture
+def network(randomise_batch_norm):
+    """An untrained network for the digits, of three coded blocks under two schemes, in evaluation mode."""
+    torch.manual_seed(0)
+    model = CodedResNeXt(
+        [1, 2, 1], 10, 10, 2, width=8, in_channels=1,
+        schemes={"layer2": load_scheme(10, 10, 5), "layer3": load_scheme(10, 10, 3)},
+    )  # fmt: skip
+    return randomise_batch_norm(model).eval()
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Sixty test images."""
+    return load_images("digits", "test").subset(range(60))

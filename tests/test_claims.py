@@ -28,6 +28,7 @@ def test_claims_come_from_the_records():
     assert claims.loc["accuracy without its active branches", "ours"] == 80.5
     assert claims.loc["early decoding by the last coded block", "ours"] == 93.0
     assert claims.loc["binary classifiers, mean precision: mostly right", "ours"] == 91.0
+    assert (claims["images"].isna() == claims["ours"].isna()).all()
     assert (claims["images"].dropna() == IMAGES).all()
     assert set(claims["verdict"]) == {"", "agrees", "not run"}
     not_run = claims[claims["verdict"] == "not run"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from coded_resnext import CodedResNeXt, class_mask, load_images, load_scheme, predict
+from coded_resnext import CodedResNeXt, class_mask, load_images, predict
 from coded_resnext.checkpoint import Checkpoint
 from coded_resnext.evaluation import (
     average_precisions,
@@ -23,21 +23,6 @@ from coded_resnext.parameters import EvaluationParameters
 from coded_resnext.stages import Run
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def network(randomise_batch_norm):
-    torch.manual_seed(0)
-    model = CodedResNeXt(
-        [1, 2, 1], 10, 10, 2, width=8, in_channels=1,
-        schemes={"layer2": load_scheme(10, 10, 5), "layer3": load_scheme(10, 10, 3)},
-    )  # fmt: skip
-    return randomise_batch_norm(model).eval()
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_images("digits", "test").subset(range(60))
 
 
 def test_predictions_do_not_depend_on_the_batch_size(network, digits):
@@ -97,7 +82,7 @@ def test_a_removal_takes_the_stated_number_of_members(network, digits, monkeypat
 
 def test_binary_logits_are_those_of_the_masked_network(network, digits):
     """Sharing the blocks before the first coded one is only cheaper."""
-    logits = binary_logits(network, network.schemes, digits, 25, CPU)
+    logits, _ = binary_logits(network, network.schemes, digits, 25, CPU)
     images = torch.cat([x for x, _ in _batches(digits)])
     for k in (0, 7):
         with torch.inference_mode():
@@ -110,7 +95,7 @@ def test_a_path_can_be_cut_by_another_codeword_and_a_plain_network_by_any(networ
     plain.load_state_dict(network.state_dict())
     images = torch.cat([x for x, _ in _batches(digits)])
     for model in (network, plain):
-        logits = binary_logits(model, network.schemes, digits, 60, CPU, codewords=[*range(1, 10), 0])
+        _, logits = binary_logits(model, network.schemes, digits, 60, CPU)
         for k, codeword in ((2, 3), (9, 0)):
             with torch.inference_mode():
                 whole = model(images, branch_mask=class_mask(network.schemes, [codeword]))[:, k]
@@ -120,7 +105,7 @@ def test_a_path_can_be_cut_by_another_codeword_and_a_plain_network_by_any(networ
 def test_removing_every_inactive_branch_is_the_binary_classifier(network, digits):
     """Figure 2a's last inactive removal, done in all blocks at once, leaves what figure 2b measures."""
     images = torch.cat([x for x, _ in _batches(digits)])
-    logits = binary_logits(network, network.schemes, digits, 60, CPU)
+    logits, _ = binary_logits(network, network.schemes, digits, 60, CPU)
     with torch.inference_mode():
         masks = {name: torch.tensor(scheme.words)[digits.labels] for name, scheme in network.schemes.items()}
         removed = network(images, branch_mask=masks)

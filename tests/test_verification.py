@@ -3,26 +3,11 @@
 import pytest
 import torch
 
-from coded_resnext import CodedResNeXt, class_mask, extract_subnetwork, load_images, load_scheme, predict
+from coded_resnext import class_mask, extract_subnetwork, predict
 from coded_resnext.accounting import multiply_adds
 from coded_resnext.verification import _path_cost, decode_then_verify
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def network(randomise_batch_norm):
-    torch.manual_seed(0)
-    model = CodedResNeXt(
-        [1, 2, 1], 10, 10, 2, width=8, in_channels=1,
-        schemes={"layer2": load_scheme(10, 10, 5), "layer3": load_scheme(10, 10, 3)},
-    )  # fmt: skip
-    return randomise_batch_norm(model).eval()
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_images("digits", "test").subset(range(60))
 
 
 def test_one_candidate_is_the_block_and_all_are_the_network(network, digits):

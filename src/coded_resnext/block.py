@@ -80,6 +80,8 @@ def coded_sum(
     keep: Tensor | None = None,
     drop: Tensor | None = None,
     of: int | None = None,
+    *,
+    normalise: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), equations 2 and 3: branches normalised to a mean energy of 1, then summed.
 
@@ -93,13 +95,16 @@ def coded_sum(
         keep: (N,) or (B, N); 0 removes a branch before the normalisation.
         drop: (B, N) factors of dropSubNNs, 0 or 1/(1−p); applied after the energies are taken.
         of: N, where only `num_branches` of them are there: those cut away count as zero energy.
+        normalise: False leaves equation 3 out, for its ablation.
     Returns:
-        The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N.
+        The sum (B, C_out, H, W) and the normalised energies (B, N), which sum to N; without normalisation E(t_n).
     """
     energies = branch_energies(u, weight, num_branches)
     if keep is not None:
         energies = energies * keep
-    energies, scale = normalised(energies, of or num_branches)
+    scale = torch.ones_like(energies[:, :1])
+    if normalise:
+        energies, scale = normalised(energies, of or num_branches)
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)

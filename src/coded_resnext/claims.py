@@ -170,8 +170,8 @@ def _gain_claim(
         return Claim(claim, number)
     gains = 100 * (values[more] - values[less])
     error = Z95 * gains.std() / math.sqrt(len(gains))
-    images = table["images"].iloc[0] if "images" in table else None
-    return Claim(claim, number, gains.mean(), error, table["runs"].iloc[0], images, _verdict(gains.mean(), error))
+    runs, images = table[["runs", "images"]].iloc[0]
+    return Claim(claim, number, gains.mean(), error, runs, images, _verdict(gains.mean(), error))
 
 
 def _chance_claim(row: pd.Series | None, binary: list[Record]) -> Claim:

@@ -59,7 +59,7 @@ class CodingScheme:
         for k, word in enumerate(self.words):
             earlier = first_seen.setdefault(word.tobytes(), k)
             if earlier != k:
-                raise ValueError(f"classes {earlier} and {k} have the same codeword {_digits(word)}: make them differ")
+                raise ValueError(f"classes {earlier} and {k} have the same codeword {digits(word)}: make them differ")
 
     @property
     def num_classes(self) -> int:
@@ -144,7 +144,7 @@ class CodingScheme:
     def to_text(self, **header: object) -> str:
         """One codeword a line, `# key: value` lines on top."""
         lines = [f"# {key}: {value}" for key, value in header.items()]
-        return "\n".join(lines + [_digits(word) for word in self.words]) + "\n"
+        return "\n".join(lines + [digits(word) for word in self.words]) + "\n"
 
     def header(self) -> dict[str, object]:
         """What stands on top of a scheme's file: the sizes, and the provenance as far as it is the same every time."""
@@ -202,7 +202,8 @@ class CodingScheme:
         return cls.from_text(Path(path).read_text(encoding="utf-8", errors="replace"), source=Path(path).name)
 
 
-def _digits(word: np.ndarray) -> str:
+def digits(word: np.ndarray) -> str:
+    """A codeword (N,) as text."""
     return "".join("1" if bit else "0" for bit in word)
 
 

@@ -167,15 +167,15 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return ((pixels.float() / 255 - shift) / scale).contiguous(memory_format=torch.channels_last)
 
 
-def read_image(path: Path) -> Image.Image:
-    """An image file as RGB.
+def read_image(path: Path, mode: str | None = "RGB") -> Image.Image:
+    """An image file, converted to a mode of Pillow's, or as it is.
 
     Raises:
         ValueError: naming the file, when it is no image.
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return image.convert(mode) if mode else image.copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} is no image that Pillow can read ({error}): remove it or replace it") from error
 

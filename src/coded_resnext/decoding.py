@@ -9,13 +9,10 @@ the sum ranks classes well and is too sure of itself, so a temperature, fitted f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from .codes import CodingScheme
 
 # Of a standard deviation and of a bit's error rate: held-out images may show no spread or no error at all.
 LEAST = 1e-3
@@ -76,15 +73,6 @@ def fit_channel(energies: Tensor, bits: Tensor) -> BitChannel:
     read = BitChannel(*moments, false_alarm=0.0, hit=1.0).soft(energies.double()) > 0
     rates = [read[which].double().mean().clamp(LEAST, 1 - LEAST).item() for which in (~bits, bits)]
     return BitChannel(*moments, *rates)
-
-
-def fit_channels(
-    energies: Mapping[str, Tensor], schemes: Mapping[str, CodingScheme], labels: Tensor
-) -> dict[str, BitChannel]:
-    """The channel of every coded block from the energies {block: (n, N)} and labels (n,) of held-out images."""
-    return {
-        name: fit_channel(energies[name], torch.tensor(scheme.words)[labels]) for name, scheme in schemes.items()
-    }
 
 
 def evidence(energies: Tensor, words: Tensor, channel: BitChannel, *, hard: bool = False) -> Tensor:

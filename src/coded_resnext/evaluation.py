@@ -4,7 +4,7 @@ classifiers, early decoding. Nothing here trains, and only the measures themselv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,29 +77,32 @@ def binary_logits(
     images: ImageSet,
     batch_size: int,
     device: torch.device,
-    codewords: Sequence[int] | None = None,
-) -> Tensor:
-    """The logit of every class's binary classifier, (n, K): column k with only the branches of codeword k.
+) -> tuple[Tensor, Tensor]:
+    """The logit of every class's binary classifier, and of each class on a path that is not its own.
 
     The blocks before the first coded one are the same for all classes and run once per image.
 
     Args:
         schemes: by block; `model.schemes`, or those that a plain network is cut by, to compare with.
-        codewords: the class whose codeword cuts the path of each class; its own where not given.
+    Returns:
+        Two tensors (n, K): column k with only the branches of codeword k, and with only those of the next class's.
     """
     model.eval()
     start = min(model.block_names.index(name) for name in schemes)
-    masks = [class_mask(schemes, [k]) for k in (range(model.num_classes) if codewords is None else codewords)]
+    masks = [class_mask(schemes, [k]) for k in range(model.num_classes)]
     masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
-    logits = []
+    own, other = [], []
     for pixels, _ in eval_batches(images, batch_size, device):
         shared, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
-        columns = []
+        on_path, before = [], []  # of path k: the logits of class k and of the class before it
         for k, mask in enumerate(masks):
             features, _ = model.forward_blocks(shared, start, branch_mask=mask)
-            columns.append(model.forward_head(features)[:, k])
-        logits.append(torch.stack(columns, 1).cpu())
-    return torch.cat(logits)
+            logits = model.forward_head(features)
+            on_path.append(logits[:, k])
+            before.append(logits[:, k - 1])
+        own.append(torch.stack(on_path, 1).cpu())
+        other.append(torch.stack([*before[1:], before[0]], 1).cpu())
+    return torch.cat(own), torch.cat(other)
 
 
 def best_threshold(positives: np.ndarray, negatives: np.ndarray) -> float:

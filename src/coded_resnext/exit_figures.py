@@ -173,10 +173,9 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
 
 
 def _static_points(axes: Axes, x: pd.Series, static: pd.DataFrame) -> None:
-    """Networks that never stop early, the spread over runs as bars."""
+    """Networks that never stop early, by their kind; the spread over runs as bars."""
     looks = {"coded": (CODED, "D"), "plain": (PLAIN, "s")}
     for place, (_, row) in zip(x, static.iterrows(), strict=True):
         colour, marker = looks.get(row["kind"], (PAPER, "^"))
         spread = 0.0 if pd.isna(row["std"]) else row["std"]
-        label = f"whole network, {row['kind']}"
-        axes.errorbar(place, row["accuracy"], spread, color=colour, marker=marker, linestyle="none", label=label)
+        axes.errorbar(place, row["accuracy"], spread, color=colour, marker=marker, linestyle="none", label=row["kind"])

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from .data import centre_crop, normalise, to_uint8
+from .data import centre_crop, normalise, read_image, to_uint8
 
 MODES = {1: ("L", "grey"), 3: ("RGB", "colour")}
 
@@ -26,11 +25,7 @@ def read_for(path: Path, channels: int, data: Mapping[str, Any]) -> Tensor:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no image {path}")
-    try:
-        with Image.open(path) as opened:
-            image = opened.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is no image that Pillow can read ({error})") from None
+    image = read_image(path, mode=None)
     mode, word = MODES[channels]
     if image.mode != mode:
         raise ValueError(

@@ -18,6 +18,7 @@ import safetensors.torch
 
 from .accounting import count_parameters, multiply_adds
 from .checkpoint import WEIGHTS, load_weights, read_weights
+from .codes import digits
 from .errors import CheckpointError
 from .model import CodedResNeXt
 from .parameters import unknown
@@ -107,8 +108,7 @@ def describe(
         class_names=tuple(class_names),
         threshold=threshold,
         codewords={
-            name: ["".join("1" if bit else "0" for bit in row) for row in rows]
-            for name, rows in subnetwork.codewords.items()
+            name: [digits(row) for row in rows] for name, rows in subnetwork.codewords.items()
         },
         network=full.options,
         data=dict(data),

@@ -16,16 +16,15 @@ from torch import Tensor
 
 from . import paths
 from .checkpoint import build_network, load_checkpoint, load_weights, read_weights, run_folder
-from .data import load_images
 from .errors import CheckpointError
 from .model import CodedResNeXt
-from .parameters import unknown
+from .parameters import EvaluationParameters, unknown
 from .prediction import predict
 from .records import read_record, record_path, sha256, write_atomically
+from .stages import Run
 
 LICENCE = "MIT"
 UNCHANGED = 0.05  # points of accuracy: five of ten thousand images, fewer than another batch size moves
-BATCH = 500
 
 
 def load_pretrained(name: str) -> CodedResNeXt:
@@ -70,15 +69,14 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
     if checkpoint is None or record is None or record["checkpoint"] != checkpoint.weights_hash:
         raise ValueError(f"run {preset}/{run} has no finished checkpoint with its record: train it first")
     name, description = f"{preset}-{run}", checkpoint.description
-    data = description["data"]
-    images = load_images(data["name"], "test", image_size=description["parameters"]["image_size"])
-    images = images.normalised_as(data["mean"], data["std"])
+    evaluation = EvaluationParameters(preset)
+    images = Run(checkpoint, evaluation).test
     recorded = record["metrics"]["test_accuracy"]
     for dtype in (torch.float16, torch.float32):
         weights = {key: _half(value, dtype) for key, value in checkpoint.weights().items()}
         model = build_network(description["network"], description["schemes"])
         load_weights(model, {key: _full(value) for key, value in weights.items()}, name)
-        stored = predict(model, images, BATCH, torch.device("cpu")).accuracy(images.labels)
+        stored = predict(model, images, evaluation.batch_size, torch.device("cpu")).accuracy(images.labels)
         if abs(stored - recorded) <= UNCHANGED:
             break
     path = _weights_path(name)

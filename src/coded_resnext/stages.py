@@ -7,7 +7,7 @@ not, the committed record stands for it: a fresh clone shows results without tra
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -145,23 +145,17 @@ def measure_binary_classifiers(run: Run) -> Measured:
     A plain network is cut by the codewords that a coded one would have: what that leaves is no merit of coding.
     """
 
-    def path_logits(images: ImageSet, codewords: Sequence[int] | None = None) -> Tensor:
-        return binary_logits(run.model, run.schemes, images, run.batch_size, run.device, codewords)
+    def on_paths(images: ImageSet) -> tuple[Tensor, Tensor]:
+        return binary_logits(run.model, run.schemes, images, run.batch_size, run.device)
 
-    logits = {
-        which: None if images is None else path_logits(images)
-        for which, images in (("train", run.train), ("test", run.test), ("foreign", run.foreign))
-    }
-    classes = run.test.classes
-    next_class = [*range(1, len(classes)), 0]
+    train, (test, another) = on_paths(run.train)[0], on_paths(run.test)
+    foreign = None if run.foreign is None else on_paths(run.foreign)[0]
     cuts = {
-        "own codeword": logits["test"],
-        "another codeword": path_logits(run.test, next_class),
+        "own codeword": test,
+        "another codeword": another,
         "whole network": predict(run.model, run.test, run.batch_size, run.device).logits,
     }
-    points = binary_classifiers(
-        (logits["train"], run.train), (logits["test"], run.test), logits["foreign"], seed=run.training["seed"]
-    )
+    points = binary_classifiers((train, run.train), (test, run.test), foreign, seed=run.training["seed"])
     metrics = {"images": len(run.test), "shared_passes_cost": 100 * _share_of_passes(run)}
     for key in ("recall", "precision", "average_precision", "precision_out", "average_precision_out"):
         values = [getattr(point, key) for point in points]
@@ -173,12 +167,12 @@ def measure_binary_classifiers(run: Run) -> Measured:
         metrics[f"mean_average_precision_{cut.replace(' ', '_')}"] = fmean(precisions)
         controls += [
             {"cut": cut, "class": name, "average_precision": value}
-            for name, value in zip(classes, precisions, strict=True)
+            for name, value in zip(run.test.classes, precisions, strict=True)
         ]
     return metrics, {
         "points": [dataclasses.asdict(point) for point in points],
         "controls": controls,
-        "histograms": logit_histograms((logits["test"], run.test), logits["foreign"], classes=10),
+        "histograms": logit_histograms((test, run.test), foreign, classes=10),
     }
 
 
@@ -298,8 +292,5 @@ def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> 
     )  # fmt: skip
 
 
-
-
 def _is_finished(checkpoint: Checkpoint) -> bool:
     return checkpoint.description["epoch"] == checkpoint.description["parameters"]["epochs"]
-

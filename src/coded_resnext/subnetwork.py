@@ -73,7 +73,8 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
         A network in evaluation mode whose logits (B, len(classes)) are those of the full network under
         `branch_mask=class_mask(model.schemes, classes)`. Its weights are copies.
     Raises:
-        ValueError: no class, a repeated one or one that the network does not have; a plain network.
+        ValueError: no class, a repeated one or one that the network does not have; a plain network or an ablation;
+            weights of another type.
         NotEqual: the two answer differently.
     """
     chosen = check_classes(classes, model.num_classes)
@@ -81,6 +82,11 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
         raise ValueError(
             "this network is plain: every branch works for every class and there is nothing to cut. "
             "Extract from a coded network"
+        )
+    if model.fc.weight.dtype not in TOLERANCE:
+        raise ValueError(
+            f"subnetworks are cut in float32 or float64, these weights are {model.fc.weight.dtype}: "
+            "call model.float() first"
         )
     if (branch_sum := model.options["branch_sum"]) != "normalised":
         raise ValueError(

@@ -32,7 +32,7 @@ def subset_curves(table: pd.DataFrame) -> Figure:
     )
     for key, label, colour, marker in kept:
         right.plot(table["classes"], table[key], color=colour, marker=marker, linestyle="--", label=label)
-    right.set_ylabel("share of the full network (%)")
+    right.set_ylabel("kept (%)")
     right.set_ylim(0, 105)
     for axes in (left, right):
         axes.set_xlabel("classes of the subnetwork")

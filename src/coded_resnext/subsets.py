@@ -18,6 +18,7 @@ from .accounting import count_parameters, multiply_adds
 from .batches import seeds
 from .codes import CodingScheme
 from .data import ImageSet
+from .evaluation import average_precisions
 from .model import CodedResNeXt
 from .prediction import Predictions, percent_equal, predict
 from .subnetwork import extract_subnetwork
@@ -49,6 +50,7 @@ def single_classes(
     Args:
         full: of the full network on `images`.
     """
+    of_full = average_precisions(full.logits, images)
     rows: list[Row] = []
     for k, name in enumerate(images.classes):
         subnetwork = extract_subnetwork(model, [k])
@@ -57,7 +59,7 @@ def single_classes(
         rows.append({
             "class": name,
             "average_precision": float(average_precision_score(truth, logits.numpy())),
-            "average_precision_full": float(average_precision_score(truth, full.logits[:, k].numpy())),
+            "average_precision_full": of_full[k],
             **size(subnetwork, images.image_size),
         })  # fmt: skip
     return rows

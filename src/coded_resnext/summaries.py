@@ -117,14 +117,18 @@ def controls_table(records: Sequence[Record]) -> pd.DataFrame:
 
     Returns:
         A row a kind, way of cutting and class: data_set, kind, runs, cut ("own codeword", "another codeword", "whole
-        network"), class, average_precision (0 … 1).
+        network"), class, average_precision (0 … 1), images.
     """
     rows = []
     for head, group in _grouped(records, None):
         every = pd.DataFrame([row for record in group for row in piece(record, "controls")])
         means = every.groupby(["cut", "class"], sort=False)["average_precision"].mean()
-        rows += [{**head, "cut": cut, "class": name, "average_precision": v} for (cut, name), v in means.items()]
-    return _frame(rows, None, ["cut", "class"], ["average_precision"])
+        images = int(metric(group[0], "images"))
+        rows += [
+            {**head, "cut": cut, "class": name, "average_precision": value, "images": images}
+            for (cut, name), value in means.items()
+        ]
+    return _frame(rows, None, ["cut", "class"], ["average_precision", "images"])
 
 
 def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: Sequence[Record]) -> pd.DataFrame:

@@ -6,44 +6,25 @@ any other.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .block import BranchSum, branch_energies, coded_sum, scale_branches
+from .block import BranchSum, coded_sum
 
-
-def raw_sum(
-    u: Tensor,
-    weight: Tensor,
-    num_branches: int,
-    keep: Tensor | None = None,
-    drop: Tensor | None = None,
-    of: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Σ_n t_n and E(t_n): equation 3 left out, so that energies may have any sum."""
-    energies = branch_energies(u, weight, num_branches)
-    if keep is not None:
-        energies = energies * keep
-    for factor in (keep, drop):
-        if factor is not None:
-            u = scale_branches(u, factor, num_branches)
-    return F.conv2d(u, weight), energies
+raw_sum = partial(coded_sum, normalise=False)
 
 
 def concatenated_sum(
-    u: Tensor,
-    weight: Tensor,
-    num_branches: int,
-    keep: Tensor | None = None,
-    drop: Tensor | None = None,
-    of: int | None = None,
+    u: Tensor, weight: Tensor, num_branches: int, *others: Tensor | int | None
 ) -> tuple[Tensor, Tensor]:
     """Branch outputs side by side: branch n writes its own slice of the C_out channels and zeros elsewhere.
 
-    The next block then sees which branches were silent; the paper says that a path cut out fails for it.
+    The next block then sees which branches were silent; the paper says that a path cut out fails for it. Arguments and
+    results are those of `block.coded_sum`.
     """
-    return coded_sum(u, weight * _own_slice(weight, num_branches), num_branches, keep, drop, of)
+    return coded_sum(u, weight * _own_slice(weight, num_branches), num_branches, *others)
 
 
 def _own_slice(weight: Tensor, num_branches: int) -> Tensor:
