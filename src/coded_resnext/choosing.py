@@ -3,19 +3,15 @@
 The paper picks greedily and ends with columns a few words apart. Equal columns are N equations over a choice. An
 annealing and a descent bring the columns within one or two of their target; then two exchanges at once are looked up
 that cancel what is left, or words that have room move a 1. A small packing leaves too few exchanges for that and may
-have no room: there an exact solver finishes.
+have no room: there an exact solver finishes (`exact.py`).
 """
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 
-from . import annealing
+from . import annealing, exact
 from .effort import CALL, ELEMENT, Effort
-
-log = logging.getLogger(__name__)
 
 LARGEST_PACKING = 4_000  # words a choice is made from: their table of shared ones takes 64 MB
 SIEVE = (1 << 20) - 1
@@ -56,7 +52,7 @@ def choose(
         level = annealing.level(rows[chosen], distance, effort.part(effort.left / 2), rng)
         if level is not None:
             return level
-    return _solve(rows, num_classes, effort)
+    return exact.solve(rows, num_classes, distance, effort)
 
 
 class _Table:
@@ -197,30 +193,3 @@ def _choose_halves(
         degree = table.close[np.ix_(picked, picked)].sum(axis=0)
         picked = np.delete(picked, int(degree.argmax()))
     return rows[picked]
-
-
-def _solve(rows: np.ndarray, num_classes: int, effort: Effort) -> np.ndarray | None:
-    """The choice as N equations for an exact solver; None where OR-tools is missing or finds nothing in its time."""
-    if effort.spent:
-        return None
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError:
-        log.warning("OR-tools is missing, which may find what is not found now: pip install 'coded-resnext[design]'")
-        return None
-    model = cp_model.CpModel()
-    take = [model.new_bool_var("") for _ in rows]
-    model.add(sum(take) == num_classes)
-    full, rest = divmod(num_classes * int(rows[0].sum()), rows.shape[1])
-    for column in rows.T:
-        total = sum(take[index] for index in np.flatnonzero(column))
-        model.add_linear_constraint(total, full, full + (rest > 0))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 0
-    solver.parameters.max_deterministic_time = max(0.0, effort.left)  # its unit is about a second
-    status = solver.solve(model)
-    effort.spend(solver.response_proto.deterministic_time)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return None
-    return rows[[solver.boolean_value(variable) for variable in take]]

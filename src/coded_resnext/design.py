@@ -3,9 +3,10 @@
 The paper goes through a lexicographic list and picks greedily. Here every search knows the proven bound on the
 distance (`bounds.py`) and stops where nothing better exists. The ways to a scheme, cheapest first:
 
-* all words of the weight, where K needs most of them;
+* all words of the weight, where K needs them all;
 * the words of one weight in an algebraic code (`algebraic.py`);
 * annealing from random words (`annealing.py`), for all sizes with some room;
+* an exact solver over all words (`exact.py`), where they are few;
 * whole orbits of words under turns of the columns (`orbits.py`);
 * the lexicographic list, enlarged by exchanges (`packing.py`).
 
@@ -21,7 +22,7 @@ from time import thread_time
 
 import numpy as np
 
-from . import algebraic, annealing, choosing, orbits, packing
+from . import algebraic, annealing, choosing, exact, orbits, packing
 from .bounds import check_sizes, distance_bound, fewest_close_pairs
 from .codes import CodingScheme
 from .effort import Effort
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_WORD = 64  # a word is one 64-bit number
 MOST_CLASSES = 2_000  # the K x K tables of the searches stay in the processor's cache up to here
-ALL_WORDS = 4_000  # so many words of the weight at most are handed to the choice as they are
+FEW_WORDS = 500  # of the weight, which the exact solver may choose from
 
 # Shares of the effort. A short round finds what is easy, and so a scheme to fall back on; a long one tries the larger
 # distances; what is left makes the pairs at the minimum distance few.
@@ -131,6 +132,10 @@ class _Search:
         start = annealing.balanced_rows(*self.sizes, rng)
         if (rows := annealing.reach(start, distance, effort.part(effort.left / 3), rng)) is not None:
             return rows, "annealing"
+        if math.comb(*self.sizes[1:]) <= FEW_WORDS:
+            words = packing.to_rows(packing.words_of_weight(*self.sizes[1:]), self.sizes[1])
+            if (rows := exact.solve(words, self.sizes[0], distance, effort.part(effort.left / 2))) is not None:
+                return rows, "exact choice among all words"
         if found := self._symmetric(distance, effort.part(effort.left / 2), rng):
             return found
         words = self._packing(distance, effort.part(effort.left / 2), rng)
