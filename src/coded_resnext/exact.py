@@ -59,8 +59,8 @@ def solve(rows: np.ndarray, num_classes: int, distance: int, effort: Effort) -> 
 def _conflicts(rows: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     """Indices of words of which one at most may be taken; together they bar every pair that is too close.
 
-    Words of weight w at distance below d share w − d/2 + 1 ones, and as many zeros as makes N + 1 − d/2 − w. Either
-    kind of groups would do; the solver is faster with both.
+    Words of weight w at a distance below d share w − d/2 + 1 ones, and N − w − d/2 + 1 zeros. Groups of either kind
+    would do; with both, what the solver can conclude is stronger.
     """
     ones = rows.astype(np.float32)
     shared = ones @ ones.T
