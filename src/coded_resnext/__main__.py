@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("run")
     weights.set_defaults(command=_weights)
 
+    calibrate = commands.add_parser("calibrate", help="early-exit thresholds of shipped weights, kept beside them")
+    calibrate.add_argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained")
+    calibrate.set_defaults(command=_calibrate)
+
     latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork beside the full network")
     latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
     latency.set_defaults(command=_bench_subnetwork)
@@ -215,6 +219,13 @@ def _weights(options: argparse.Namespace) -> None:
         f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
         f"(recorded {accuracy['recorded']:.2f} %)"
     )
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from .pretrained import calibrate_shipped
+
+    calibration = calibrate_shipped(options.weights)
+    print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")
 
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:

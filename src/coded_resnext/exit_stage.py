@@ -23,6 +23,7 @@ from .prediction import Predictions, predict
 from .rejection import rejection
 from .stopping import STOPS_ABOVE, Exits, StoppingRule
 from .summaries import Record
+from .thresholds import OperatingPoint
 from .verification import decode_then_verify
 
 if TYPE_CHECKING:
@@ -44,11 +45,7 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     if not run.model.schemes:
         return metrics, {}
 
-    held = predict(run.model, run.held, run.batch_size, run.device)
-    calibration = calibrate(run.model, held, run.held.labels)
-    calibration, points = early.fit_targets(run.model, calibration, held, run.held.labels, size)
-    save_calibration(run.checkpoint.folder, calibration)
-
+    calibration, points, held = calibrate_run(run)
     rules = {name: StoppingRule(run.model.schemes, name, {}, calibration).everywhere() for name in STOPS_ABOVE}
     costs = {name: early.exit_costs(run.model, rule, size) for name, rule in rules.items()}
     curves = []
@@ -81,6 +78,25 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
         "examples": early.examples(shown, test.logits.argmax(1), labels),
         "routed": routed_differences(run, calibration, test),
     }
+
+
+def calibrate_run(run: Run) -> tuple[Calibration, dict[str, list[OperatingPoint]], Predictions]:
+    """Calibrate a coded run and keep the calibration beside its checkpoint.
+
+    Returns:
+        The calibration, the thresholds on each policy's trade-off, and the predictions of the held-out images.
+    Raises:
+        ValueError: a plain run, or one that held no images out.
+    """
+    if not run.model.schemes:
+        raise ValueError(f"run {run.training['name']} is of a plain network: it decodes nothing, so it exits nowhere")
+    held = predict(run.model, run.held, run.batch_size, run.device)
+    calibration = calibrate(run.model, held, run.held.labels)
+    calibration, points = early.fit_targets(
+        run.model, calibration, held, run.held.labels, run.test.image_size
+    )
+    save_calibration(run.checkpoint.folder, calibration)
+    return calibration, points, held
 
 
 def verification(run: Run) -> list[dict[str, str | int | float]]:

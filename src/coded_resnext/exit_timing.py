@@ -17,12 +17,13 @@ from torch import Tensor
 from .accounting import multiply_adds
 from .batches import eval_batches
 from .calibration import load_calibration
-from .checkpoint import load_checkpoint, run_folder
+from .checkpoint import Checkpoint, load_checkpoint, run_folder
 from .early_exit import EarlyExit
 from .exit_evaluation import exit_costs, shares
 from .exit_summaries import timing_table
 from .model import CodedResNeXt
 from .parameters import EvaluationParameters
+from .pretrained import ShippedCheckpoint, is_shipped, shipped_checkpoint
 from .records import begin, write_record
 from .stages import Run, run_names
 from .stopping import Exits
@@ -38,7 +39,7 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> str:
     """Measure, write data/results/<preset>/timing-<name>.json, and return a table as text.
 
     Args:
-        preset, name: of a coded run with a checkpoint and a calibration.
+        preset, name: of a coded run with a checkpoint, or else shipped weights, and a calibration.
         rounds: alternations that are timed.
         images: of the test set, the first ones.
     Raises:
@@ -47,7 +48,10 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> str:
     run = _run(preset, name)
     calibration = load_calibration(run.checkpoint.folder, run.model)
     if calibration is None:
-        raise FileNotFoundError(f"run {name} of preset {preset} is not calibrated: run 10_early_exit first")
+        how = "run 10_early_exit first"
+        if isinstance(run.checkpoint, ShippedCheckpoint):
+            how = f"python -m coded_resnext calibrate {preset}-{name}"
+        raise FileNotFoundError(f"run {name} of preset {preset} is not calibrated: {how}")
     beginning = begin(describe_device(run.device, torch.float32))
     subset = run.test.subset(range(min(images, len(run.test))))
     whole_cost = multiply_adds(run.model, run.test.image_size).total
@@ -80,7 +84,8 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> str:
             curves.append({"network": key, "batch": batch, "milliseconds": each, **about[key]})
     record = write_record(
         preset, "timing", name,
-        parameters=run.training | {"rounds": rounds, "images": len(subset), "threads": torch.get_num_threads()},
+        parameters=run.training | {"rounds": rounds, "images": len(subset), "threads": torch.get_num_threads()}
+        | {"shipped_weights": isinstance(run.checkpoint, ShippedCheckpoint)},
         seed=run.training["seed"],
         checkpoint=run.checkpoint.weights_hash,
         metrics={"images": len(subset)},
@@ -109,16 +114,24 @@ def alternate(
 
 
 def _run(preset: str, name: str) -> Run:
-    checkpoint = load_checkpoint(run_folder(preset, name))
+    checkpoint = _checkpoint(preset, name)
     if checkpoint is None:
         raise FileNotFoundError(f"preset {preset} has no checkpoint of a run {name!r}: run 03_train first")
     return Run(checkpoint, EvaluationParameters(preset))
 
 
+def _checkpoint(preset: str, name: str) -> Checkpoint | None:
+    """A run's own, or its shipped weights."""
+    checkpoint = load_checkpoint(run_folder(preset, name))
+    if checkpoint is None and is_shipped(f"{preset}-{name}"):
+        return shipped_checkpoint(f"{preset}-{name}")
+    return checkpoint
+
+
 def _plain_network(preset: str) -> CodedResNeXt | None:
-    """The preset's first plain run of the same size as its coded ones, if it has been trained here."""
+    """The preset's first plain run of the same size as its coded ones, if it has been trained here or ships."""
     for name in run_names(preset):
-        checkpoint = load_checkpoint(run_folder(preset, name))
+        checkpoint = _checkpoint(preset, name)
         if checkpoint is not None and run_kinds([{"parameters": checkpoint.description["parameters"]}]) == ["plain"]:
             return Run(checkpoint, EvaluationParameters(preset)).model
     return None

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from . import paths
-from .checkpoint import build_network, load_checkpoint, load_weights, read_weights, run_folder
+from .calibration import Calibration
+from .checkpoint import Checkpoint, build_network, load_checkpoint, load_weights, read_weights, run_folder
 from .errors import CheckpointError
+from .exit_stage import calibrate_run
 from .model import CodedResNeXt
 from .parameters import EvaluationParameters, unknown
 from .prediction import predict
@@ -27,15 +29,50 @@ LICENCE = "MIT"
 UNCHANGED = 0.05  # points of accuracy: five of ten thousand images, fewer than another batch size moves
 
 
+class ShippedCheckpoint(Checkpoint):
+    """A shipped network in a checkpoint's place: what runs on a trained run runs on it, but for more training.
+
+    Its folder, data/weights/<preset>-<run>, holds the calibration; `weights_hash` is that of the checkpoint which the
+    weights were filed from.
+    """
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict, in float32."""
+        return {key: _full(value) for key, value in read_weights(_weights_path(self.folder.name)).items()}
+
+
 def load_pretrained(name: str) -> CodedResNeXt:
     """A shipped network in evaluation mode, float32, on the CPU; see `CodedResNeXt.from_pretrained`."""
+    return shipped_checkpoint(name).network()
+
+
+def is_shipped(name: str) -> bool:
+    """Whether there are weights of this full name, <preset>-<run>."""
+    return _card_path(name).is_file()
+
+
+def shipped_checkpoint(name: str) -> ShippedCheckpoint:
+    """Shipped weights by a name that `read_card` knows.
+
+    Raises:
+        CheckpointError: a file that is not what its card says.
+    """
     card = read_card(name)
     path = _weights_path(card["name"])
     if sha256(path) != card["sha256"]:
         raise CheckpointError(f"{path.name} is not the file that its card names: restore both from the repository")
-    model = build_network(card["network"], card["schemes"])
-    load_weights(model, {key: _full(value) for key, value in read_weights(path).items()}, path.name)
-    return model.eval()
+    description = {"parameters": card["recipe"], **{key: card[key] for key in ("network", "schemes", "data")}}
+    return ShippedCheckpoint(paths.WEIGHTS / card["name"], description, card["checkpoint"])
+
+
+def calibrate_shipped(name: str) -> Calibration:
+    """Early-exit thresholds of shipped weights, from the images held out of their training; kept beside the weights.
+
+    Raises:
+        ValueError: unknown weights, a plain network, or one that held no images out.
+    """
+    checkpoint = shipped_checkpoint(name)
+    return calibrate_run(Run(checkpoint, EvaluationParameters(checkpoint.description["parameters"]["preset"])))[0]
 
 
 def read_card(name: str) -> dict[str, Any]:
