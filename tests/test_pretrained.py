@@ -5,10 +5,21 @@ import json
 import pytest
 import torch
 
-from coded_resnext import CodedResNeXt, TrainingParameters, fit, load_images, paths, predict
+from coded_resnext import (
+    CodedResNeXt,
+    TrainingParameters,
+    exit_timing,
+    fit,
+    load_images,
+    paths,
+    predict,
+    records,
+)
 from coded_resnext.__main__ import main
+from coded_resnext.calibration import load_calibration
 from coded_resnext.errors import CheckpointError
-from coded_resnext.pretrained import file_weights, read_card
+from coded_resnext.exit_timing import time_exits
+from coded_resnext.pretrained import calibrate_shipped, file_weights, read_card
 
 CPU = torch.device("cpu")
 SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
@@ -40,6 +51,38 @@ def test_weights_come_back_as_they_were_measured(trained, capsys):
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
+@pytest.fixture
+def only_shipped(elsewhere, trained, monkeypatch, tmp_path):
+    """Weights whose checkpoint is gone, and a place for records."""
+    file_weights("digits", "pretrained-s0")
+    monkeypatch.setattr(exit_timing, "run_folder", lambda preset, name: tmp_path / preset / name)
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+
+
+@pytest.mark.usefixtures("only_shipped")
+def test_shipped_weights_exit_early_by_the_clock(trained, capsys):
+    with pytest.raises(FileNotFoundError, match="coded_resnext calibrate digits-pretrained-s0"):
+        time_exits("digits", "pretrained-s0", rounds=1, images=4)
+    assert main(["calibrate", "digits-pretrained"]) == 0
+    assert "from 200 held-out images" in capsys.readouterr().out
+    model = CodedResNeXt.from_pretrained("digits-pretrained")
+    calibration = load_calibration(paths.WEIGHTS / "digits-pretrained-s0", model)
+    assert calibration.thresholds("margin", "drop", 0.5)
+    assert "whole network" in time_exits("digits", "pretrained-s0", rounds=1, images=4)
+    record = records.read_record("digits", "timing", "pretrained-s0")
+    assert record["checkpoint"] == trained["checkpoint"]
+    assert record["parameters"]["shipped_weights"]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_plain_network_has_nothing_to_calibrate():
+    small = {"layers": (1, 1, 1), "width": 4, "branch_width": 1, "epochs": 1, "warmup_epochs": 0}
+    fit(TrainingParameters(name="pretrained-plain-s0", coded=False, **small))
+    file_weights("digits", "pretrained-plain-s0")
+    with pytest.raises(ValueError, match="plain network: it decodes nothing"):
+        calibrate_shipped("digits-pretrained-plain")
+
+
 @pytest.mark.usefixtures("elsewhere", "trained")
 def test_a_file_that_is_not_the_cards_is_refused():
     file_weights("digits", "pretrained-s0")
@@ -68,6 +111,12 @@ def test_shipped_weights_have_their_record(name):
     assert record["metrics"]["test_accuracy"] == card["accuracy"]["recorded"]
     assert (paths.WEIGHTS / f"{name}.safetensors").stat().st_size < 12e6
     assert CodedResNeXt.from_pretrained(name).options["num_classes"] == len(card["data"]["classes"])
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if (paths.WEIGHTS / name).is_dir()])
+def test_shipped_calibrations_are_of_their_weights(name):
+    calibration = load_calibration(paths.WEIGHTS / name, CodedResNeXt.from_pretrained(name))
+    assert calibration.images == read_card(name)["recipe"]["holdout"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
