@@ -205,12 +205,16 @@ def _read(name: str) -> nbformat.NotebookNode:
 
 
 def _inputs(unit: Unit) -> str:
-    """A hash of all that decides what a unit computes: code, parameters, and the checkpoints it would evaluate."""
+    """A hash of all that decides what a unit shows: code, parameters, the checkpoints it would evaluate, and records
+    that no notebook writes but commands do.
+    """
     parts = [cell.source for cell in _read(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
     files = sorted(PACKAGE.rglob("*.py")) + sorted(PAPER.glob("*.csv"))
     if unit.notebook != TRAIN:
         files += sorted((RUNS / unit.preset).glob("*/checkpoint.json"))
+        for measured in ("schemes/*.json", "benchmark/*.json", f"{unit.preset}/timing-*.json"):
+            files += sorted(RESULTS.glob(measured))
     return hashlib.sha256("\n".join(parts + [sha256(file) for file in files]).encode()).hexdigest()
 
 

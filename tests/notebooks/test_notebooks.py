@@ -133,6 +133,11 @@ def test_what_is_done_is_not_done_again(monkeypatch, capsys):
     assert not is_done(victim)
     reproduce("digits")
     assert executed == [victim.name]
+    timing = notebooks.RESULTS / "digits" / "timing-made-up.json"  # by a command, between two reproductions
+    timing.parent.mkdir(parents=True, exist_ok=True)
+    timing.write_text("{}")
+    assert {unit.notebook for unit in units("digits") if is_done(unit)} == {"03_train"}
+    timing.unlink()
     executed.clear()
     monkeypatch.setattr(notebooks, "_inputs", lambda unit: "other code")
     reproduce("digits")
