@@ -8,9 +8,13 @@ checkpoints, is not done again.
 from __future__ import annotations
 
 import ast
+import concurrent.futures
 import contextlib
 import hashlib
+import io
+import itertools
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -28,6 +32,7 @@ from .records import sha256, write_atomically
 
 TRAIN = "03_train"
 KERNEL = "python3"
+MOST_AT_ONCE = 4  # trainings side by side on a CPU, each with its share of the cores: small networks use few well
 
 
 @dataclass(frozen=True)
@@ -112,29 +117,73 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
 def reproduce(preset: str, *, force: bool = False) -> None:
     """Run a preset's notebooks in order, skipping what is done, and print its claims beside the measurements.
 
+    On a CPU the trainings run side by side, as processes that share the cores.
+
     Raises:
         ValueError: an unknown preset or notebook.
-        NotebookFailed: a cell raised; what was finished before stays and is not repeated.
+        NotebookFailed: a cell raised; what was finished before stays and is not repeated. The other trainings go on to
+            their end first.
     """
-    work = units(preset)
-    width = max(len(unit.name) for unit in work)
-    for unit in work:
-        begun = time.perf_counter()
-        if not force and is_done(unit):
-            print(f"{unit.name:{width}}  done before", flush=True)
+    for notebook, group in itertools.groupby(units(preset), key=lambda unit: unit.notebook):
+        work = list(group)
+        at_once = min(MOST_AT_ONCE, os.cpu_count() or 1, len(work)) if notebook == TRAIN and not _has_gpu() else 1
+        if at_once == 1:
+            for unit in work:
+                _execute(unit, force)
             continue
-        print(f"{unit.name:{width}}  …", flush=True)
-        inputs, before = _inputs(unit), _state(preset)
-        takes_force = force and "force" in default_parameters(unit.notebook)
-        run(unit.notebook, unit.parameters | ({"force": True} if takes_force else {}), unit.executed)
-        outputs = [path for path, when in _state(preset).items() if before.get(path) != when]
-        stamp = {"inputs": inputs, "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs}}
-        write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
-        print(f"{unit.name:{width}}  {time.perf_counter() - begun:.0f} s", flush=True)
+        threads = (os.cpu_count() or 1) // at_once
+        with concurrent.futures.ProcessPoolExecutor(
+            at_once, multiprocessing.get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
+        ) as pool:
+            for done in [pool.submit(_execute_named, unit, force) for unit in work]:
+                done.result()
     from .claims import claims
     from .tables import as_text
 
     print(f"\n{as_text(claims(preset))}")
+
+
+def _execute(unit: Unit, force: bool) -> None:
+    """Run one unit, unless it is done, and leave a stamp of what it read and wrote."""
+    begun = time.perf_counter()
+    if not force and is_done(unit):
+        print(f"{unit.name:32}  done before", flush=True)
+        return
+    print(f"{unit.name:32}  …", flush=True)
+    inputs, before = _inputs(unit), _state(unit)
+    takes_force = force and "force" in default_parameters(unit.notebook)
+    run(unit.notebook, unit.parameters | ({"force": True} if takes_force else {}), unit.executed)
+    outputs = [path for path, when in _state(unit).items() if before.get(path) != when]
+    stamp = {"inputs": inputs, "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs}}
+    write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
+    print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def _execute_named(unit: Unit, force: bool) -> None:
+    """The same, with the unit's name before every line of its log."""
+    with contextlib.redirect_stderr(_Named(unit.name.removeprefix(f"{TRAIN}-"))):
+        _execute(unit, force)
+
+
+def _limit_threads(threads: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # the kernels inherit it
+
+
+class _Named(io.TextIOBase):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, text: str) -> int:
+        return sys.__stderr__.write("".join(f"{self.name:22}{line}" for line in text.splitlines(keepends=True)))
+
+    def flush(self) -> None:
+        sys.__stderr__.flush()
+
+
+def _has_gpu() -> bool:
+    import torch  # seconds to import
+
+    return torch.cuda.is_available()
 
 
 def units(preset: str) -> list[Unit]:
@@ -218,13 +267,17 @@ def _inputs(unit: Unit) -> str:
     return hashlib.sha256("\n".join(parts + [sha256(file) for file in files]).encode()).hexdigest()
 
 
-def _state(preset: str) -> dict[Path, int]:
+def _state(unit: Unit) -> dict[Path, int]:
     """Time of last change of everything a unit may write."""
-    return dict(_written(preset))
+    return dict(_written(unit))
 
 
-def _written(preset: str) -> Iterator[tuple[Path, int]]:
-    roots = [(RESULTS / preset, "*.json"), (FIGURES / preset, "*"), (RUNS / preset, "*/checkpoint.json")]
+def _written(unit: Unit) -> Iterator[tuple[Path, int]]:
+    results, figures, runs = (folder / unit.preset for folder in (RESULTS, FIGURES, RUNS))
+    roots = [(results, "*.json"), (figures, "*"), (runs, "*/checkpoint.json")]
+    if unit.notebook == TRAIN:  # beside others, whose files are theirs
+        name = unit.parameters["name"]
+        roots = [(results, f"training-{name}.json"), (runs, f"{name}/checkpoint.json")]
     for folder, pattern in roots:
         for path in folder.glob(pattern):
             with contextlib.suppress(FileNotFoundError):

@@ -109,6 +109,24 @@ def test_03_trains_under_papermill_and_twice_is_once(tmp_path):
     assert ["2/2" in text for text in texts] == [True, False]  # the progress line of the last epoch
 
 
+def test_trainings_run_side_by_side(monkeypatch, capfd):
+    small = {"layers": [1, 1, 1], "width": 4, "branch_width": 1, "epochs": 1, "warmup_epochs": 0}
+    names = ["side-a", "side-b"]
+    work = [
+        notebooks.Unit("digits", "03_train", f"03_train-{name}", check_parameters("03_train", small | {"name": name}))
+        for name in names
+    ]
+    monkeypatch.setattr(notebooks, "units", lambda preset: work)
+    monkeypatch.setattr(notebooks.os, "cpu_count", lambda: 2)
+    reproduce("digits")
+    log = capfd.readouterr()
+    for unit, name in zip(work, names, strict=True):
+        assert is_done(unit)
+        assert any(line.startswith(name) and " 1/1 " in line for line in log.err.splitlines())
+        record = json.loads((notebooks.RESULTS / "digits" / f"training-{name}.json").read_text())
+        assert "1 threads" in record["environment"]["device"]
+
+
 def test_what_is_done_is_not_done_again(monkeypatch, capsys):
     """A unit is repeated when its outputs are gone or changed, or when its inputs are others."""
     executed = []
@@ -121,6 +139,7 @@ def test_what_is_done_is_not_done_again(monkeypatch, capsys):
         output.parent.mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(notebooks, "run", pretend)
+    monkeypatch.setattr(notebooks, "MOST_AT_ONCE", 1)  # a pretence stays in its process
     names = [unit.name for unit in units("digits")]
     reproduce("digits")
     assert executed == names
