@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
-from coded_resnext.folding import fold
+from coded_resnext.accounting import largest_output
+from coded_resnext.folding import PIECE_BYTES, fold, images_at_once
 
 
 @pytest.mark.parametrize("classes", [None, [3], [1, 7]])
@@ -31,3 +32,19 @@ def test_a_folded_network_removes_no_branches(randomise_batch_norm):
     model = randomise_batch_norm(CodedResNeXt([1], 10, 10, 2, width=8)).eval()
     with pytest.raises(ValueError, match="folded network cannot remove"):
         fold(model)(torch.randn(1, 3, 8, 8), branch_mask={"layer1.0": torch.ones(10, dtype=torch.bool)})
+
+
+def test_pieces_have_block_outputs_of_a_cache_at_most(randomise_batch_norm):
+    """The largest output, as the network computes it, in float32 and float64, of any subnetwork the same."""
+    schemes = {"layer2": load_scheme(10, 10, 3)}
+    model = randomise_batch_norm(CodedResNeXt([1, 1], 10, 10, 2, width=8, schemes=schemes)).eval()
+    sizes = []
+    for name in model.block_names:
+        model.get_submodule(name).register_forward_hook(lambda module, images, output: sizes.append(output[0].numel()))
+    model(torch.randn(1, 3, 24, 24))
+    assert largest_output(model, 24) == max(sizes)
+    pieces = images_at_once(model, 24)
+    assert pieces * max(sizes) * 4 <= PIECE_BYTES < (pieces + 1) * max(sizes) * 4
+    assert images_at_once(extract_subnetwork(model, [3]), 24) == pieces
+    assert images_at_once(model.double(), 24) == PIECE_BYTES // (8 * max(sizes))
+    assert images_at_once(model, 4096) == 1

@@ -18,6 +18,7 @@ from coded_resnext.subnetwork_figures import subset_curves as draw_subsets
 from coded_resnext.subnetwork_tables import (
     coupling_table,
     latency_table,
+    profile_table,
     single_table,
     size_table,
     subset_table,
@@ -152,9 +153,24 @@ def test_figures_are_drawn_from_records_alone(network, digits, monkeypatch, tmp_
 
 def test_latency_compares_with_the_full_network_of_the_same_runtime_and_batch():
     points = [
-        {"runtime": r, "batch": b, "network": n, "seconds": s, "lower_quartile": s, "upper_quartile": s, "runs": 3}
-        for r, b, n, s in [("PyTorch", 1, "full", 0.3), ("PyTorch", 1, "one class", 0.2), ("PyTorch", 64, "full", 8.0)]
+        {"runtime": "PyTorch", "batch": b, "at_once": a, "network": n, "seconds": s, "runs": 3}
+        | dict.fromkeys(("lower_quartile", "upper_quartile"), s)
+        for b, a, n, s in [(1, 1, "full", 0.3), (1, 1, "one class", 0.2), (64, 8, "full", 8.0), (64, 64, "full", 16.0)]
     ]
     table = latency_table({"points": points})
-    assert table["times faster"].tolist() == pytest.approx([1, 1.5, 1])
-    assert table["images/s"].tolist() == pytest.approx([1 / 0.3, 5, 8])
+    assert table["times faster"].tolist() == pytest.approx([1, 1.5, 1, 1])
+    assert table["images/s"].tolist() == pytest.approx([1 / 0.3, 5, 8, 4])
+
+
+def test_profile_compares_part_with_part():
+    points = [
+        {"batch": 1, "at_once": 1, "network": network, "part": part, "seconds": seconds, "multiply_adds": cost}
+        for network, part, seconds, cost in [
+            ("full", "stem", 0.1, 10), ("full", "conv", 0.3, 90), ("one class", "conv", 0.15, 30),
+            ("one class", "stem", 0.1, 10),
+        ]
+    ]  # fmt: skip
+    table = profile_table({"points": points}).set_index("part")
+    assert table.loc["conv", "times faster"] == pytest.approx(2)
+    assert table.loc["conv", "times fewer multiply-adds"] == pytest.approx(3)
+    assert table["% of full"].to_dict() == pytest.approx({"stem": 25, "conv": 75})

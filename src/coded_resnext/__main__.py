@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained")
     calibrate.set_defaults(command=_calibrate)
 
-    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork beside the full network")
+    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork, whole and by parts")
     latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
     latency.set_defaults(command=_bench_subnetwork)
 
@@ -230,8 +230,10 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:
     from .latency import bench_subnetwork
+    from .profiling import profile_subnetwork
 
     print(bench_subnetwork(options.rounds))
+    print(profile_subnetwork(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ and is not counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -25,6 +26,7 @@ class BlockCost:
         energies: equation 2 from Gram matrices; 0 in a conventional block.
         normaliser: equation 3 applied to conv3's input; 0 in a conventional block.
         outside: conv3 and the projection shortcut. Nothing that the energies need.
+        projection: the part of `outside` that is the projection shortcut, which no codeword cuts; 0 without one.
         decoding: inner products of the energies with every codeword, equation 7; part of no total, since a
             network that answers by its softmax does not decode. 0 in a conventional block.
     """
@@ -33,6 +35,7 @@ class BlockCost:
     energies: int
     normaliser: int
     outside: int
+    projection: int
     decoding: int
 
     @property
@@ -101,32 +104,41 @@ def multiply_adds(model: CodedResNeXt, image_size: int) -> Cost:
     Args:
         image_size: height and width of the images.
     """
+    stem = _convolution(model.conv1, _size_after(image_size, model.conv1))
+    blocks = {}
+    for name, block, before, after in _blocks(model, image_size):
+        codewords = model.schemes[name].words.size if name in model.schemes else 0
+        blocks[name] = _block_cost(block, before, after, codewords)
+    return Cost(stem, blocks, model.fc.weight.numel())
+
+
+def largest_output(model: CodedResNeXt, image_size: int) -> int:
+    """Elements of the largest output of a block, for one image; no codeword cuts these."""
+    return max(block.conv3.out_channels * after**2 for _, block, _, after in _blocks(model, image_size))
+
+
+def _blocks(model: CodedResNeXt, image_size: int) -> Iterator[tuple[str, CodedBottleneck, int, int]]:
+    """Every block with its name and the height of its input and output."""
     size = _size_after(image_size, model.conv1)
-    stem = _convolution(model.conv1, size)
     if isinstance(model.maxpool, nn.MaxPool2d):
         size = (size + 2 * model.maxpool.padding - model.maxpool.kernel_size) // model.maxpool.stride + 1
-    blocks = {}
     for name in model.block_names:
         block = model.get_submodule(name)
-        after = _size_after(size, block.conv2)
-        codewords = model.schemes[name].words.size if name in model.schemes else 0
-        blocks[name] = _block_cost(block, size, after, codewords)
-        size = after
-    return Cost(stem, blocks, model.fc.weight.numel())
+        before, size = size, _size_after(size, block.conv2)
+        yield name, block, before, size
 
 
 def _block_cost(block: CodedBottleneck, size: int, after: int, codewords: int) -> BlockCost:
     """The cost of a block whose stride takes `size` to `after`; `codewords` is K·N of its scheme."""
-    outside = _convolution(block.conv3, after)
-    if block.downsample is not None:
-        outside += _convolution(block.downsample[0], after)
+    projection = 0 if block.downsample is None else _convolution(block.downsample[0], after)
+    outside = _convolution(block.conv3, after) + projection
     energies = normaliser = 0
     if block.coded:
         width = block.conv3.in_channels  # kept·d
         energies = width * (width // block.kept) * (after**2 + 1)
         normaliser = width * after**2
     inside = _convolution(block.conv1, size) + _convolution(block.conv2, after)
-    return BlockCost(inside, energies, normaliser, outside, codewords)
+    return BlockCost(inside, energies, normaliser, outside, projection, codewords)
 
 
 def _convolution(conv: nn.Conv2d, size: int) -> int:

@@ -1,7 +1,7 @@
 """How much faster a subnetwork is: one class against the full network, in PyTorch and in ONNX Runtime.
 
 Both are folded, in float32. Runs of the two alternate in one process, since machines are shared and drift; what counts
-are ratios of medians.
+are ratios of medians. profiling.py says where the time goes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .accounting import multiply_adds
-from .folding import fold
+from .folding import fold, images_at_once
 from .model import CodedResNeXt, coded_resnext29_10x11d
 from .onnx_export import INPUT, LOGITS, export_onnx, session
 from .records import begin, write_record
@@ -24,7 +24,7 @@ from .subnetwork import extract_subnetwork
 from .training import describe_device
 
 IMAGE_SIZE = 32
-BATCHES = (1, 64)
+BATCH = 64
 ROUNDS_AT_64 = 3  # that many times fewer rounds at batch 64, which takes some 30 times as long
 NETWORKS = ("full", "one class")
 RUNTIMES = ("PyTorch", "ONNX Runtime")
@@ -32,9 +32,13 @@ RUNTIMES = ("PyTorch", "ONNX Runtime")
 Network = Callable[[np.ndarray], object]
 
 
-def in_pytorch(model: CodedResNeXt) -> Network:
-    """A folded network in PyTorch; channels last, the layout in which grouped convolutions are fast."""
-    folded = fold(model).to(memory_format=torch.channels_last)
+def channels_last(model: CodedResNeXt) -> CodedResNeXt:
+    """The network folded, in the layout in which grouped convolutions are fast."""
+    return fold(model).to(memory_format=torch.channels_last)
+
+
+def in_pytorch(folded: CodedResNeXt) -> Network:
+    """A network from `channels_last` as a function of images."""
 
     @torch.inference_mode()
     def answer(images: np.ndarray) -> torch.Tensor:
@@ -65,6 +69,33 @@ def time_alternating(networks: Mapping[str, Network], images: np.ndarray, rounds
     return seconds
 
 
+def splits(model: CodedResNeXt) -> tuple[tuple[int, int], ...]:
+    """What is timed, as (batch, images at once): one image, and a batch in pieces that fit into a cache and whole."""
+    return (1, 1), (BATCH, images_at_once(model, IMAGE_SIZE)), (BATCH, BATCH)
+
+
+def rounds_at(batch: int, rounds: int) -> int:
+    """How many alternations are timed at a batch."""
+    return rounds if batch == 1 else max(2, rounds // ROUNDS_AT_64)
+
+
+def random_images(batch: int) -> np.ndarray:
+    """(batch, 3, IMAGE_SIZE, IMAGE_SIZE); no time depends on what they show."""
+    return np.random.default_rng(0).standard_normal((batch, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
+
+
+def in_pieces(network: Network, at_once: int) -> Network:
+    """The same network, given `at_once` images of a batch at a time."""
+    return lambda images: [network(images[i : i + at_once]) for i in range(0, len(images), at_once)]
+
+
+def full_and_one_class() -> dict[str, CodedResNeXt]:
+    """ResNeXt-29 (10×11d) with random weights, on which no time depends, and its first class cut out."""
+    torch.manual_seed(0)
+    full = coded_resnext29_10x11d().eval()
+    return dict(zip(NETWORKS, (full, extract_subnetwork(full, [0])), strict=True))
+
+
 def bench_subnetwork(rounds: int) -> str:
     """Time ResNeXt-29 (10×11d) whole and cut to one class, and write data/results/benchmark/latency-….json.
 
@@ -77,32 +108,32 @@ def bench_subnetwork(rounds: int) -> str:
     """
     where = describe_device(torch.device("cpu"), torch.float32)
     beginning = begin(where)
-    torch.manual_seed(0)
-    full = coded_resnext29_10x11d().eval()
-    models = dict(zip(NETWORKS, (full, extract_subnetwork(full, [0])), strict=True))
-    makers = dict(zip(RUNTIMES, (in_pytorch, in_onnx_runtime), strict=True))
+    models = full_and_one_class()
+    makers = dict(zip(RUNTIMES, (lambda model: in_pytorch(channels_last(model)), in_onnx_runtime), strict=True))
     rows, metrics = [], {}
     lines = [
         f"ResNeXt-29 (10×11d), folded, {where}",
-        f"{'':14} {'batch':>5} {'network':>10} {'ms':>8} {'quartiles':>16} {'images/s':>9} {'speed-up':>9}",
+        f"{'':14} {'batch':>5} {'at once':>7} {'network':>10} {'ms':>8} {'quartiles':>16} {'images/s':>9} "
+        f"{'speed-up':>9}",
     ]
     for runtime, make in makers.items():
         networks = {name: make(model) for name, model in models.items()}
-        for batch in BATCHES:
-            images = np.random.default_rng(0).standard_normal((batch, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
-            count = rounds if batch == 1 else max(2, rounds // ROUNDS_AT_64)
-            seconds = time_alternating(networks, images, count)
+        for batch, at_once in splits(models["full"]):
+            pieces = {name: in_pieces(network, at_once) for name, network in networks.items()}
+            count = rounds_at(batch, rounds)
+            seconds = time_alternating(pieces, random_images(batch), count)
             speedup = median(seconds["full"]) / median(seconds["one class"])
-            metrics[f"speedup_{runtime.lower().replace(' ', '_')}_{batch}"] = speedup
+            whole = "_whole" if at_once == batch > 1 else ""
+            metrics[f"speedup_{runtime.lower().replace(' ', '_')}_{batch}{whole}"] = speedup
             for name, values in seconds.items():
                 low, middle, high = quantiles(values, n=4, method="inclusive")
                 rows.append({
-                    "runtime": runtime, "batch": batch, "network": name, "seconds": middle,
+                    "runtime": runtime, "batch": batch, "at_once": at_once, "network": name, "seconds": middle,
                     "lower_quartile": low, "upper_quartile": high, "runs": count,
                 })  # fmt: skip
                 lines.append(
-                    f"{runtime:14} {batch:5} {name:>10} {1e3 * middle:8.1f} {1e3 * low:7.1f} {1e3 * high:8.1f} "
-                    f"{batch / middle:9.1f}" + (f" {speedup:9.2f}" if name == "one class" else "")
+                    f"{runtime:14} {batch:5} {at_once:7} {name:>10} {1e3 * middle:8.1f} {1e3 * low:7.1f} "
+                    f"{1e3 * high:8.1f} {batch / middle:9.1f}" + (f" {speedup:9.2f}" if name == "one class" else "")
                 )
     costs = [multiply_adds(model, IMAGE_SIZE).total for model in models.values()]
     metrics["fewer_multiply_adds"] = costs[0] / costs[1]

@@ -150,6 +150,8 @@ def session(content: bytes, source: str, threads: int = 0):
     runtime = _extra("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Else its threads go on spinning after a run, and slow down whatever else this process computes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no other base

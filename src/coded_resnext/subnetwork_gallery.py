@@ -29,11 +29,11 @@ def _sizes(preset: str) -> pd.DataFrame:
     return subnetwork_tables.size_table(_subnetworks(preset), paper("kept-parameters", data))
 
 
-def _latency(preset: str) -> pd.DataFrame:
-    record = read_record("benchmark", "latency", "resnext29-10x11d")
+def _benchmark(stage: str) -> Record:
+    record = read_record("benchmark", stage, "resnext29-10x11d")
     if record is None:
         raise NothingToShow("subnetworks were not timed: python -m coded_resnext bench-subnetwork")
-    return subnetwork_tables.latency_table(record)
+    return record
 
 
 TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
@@ -41,7 +41,8 @@ TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
     "subnetworks-one-class": lambda preset: subnetwork_tables.single_table(_subnetworks(preset)),
     "subnetworks-subsets": lambda preset: subnetwork_tables.subset_table(_subnetworks(preset)),
     "subnetworks-coupling": lambda preset: subnetwork_tables.coupling_table(_subnetworks(preset)),
-    "subnetworks-latency": _latency,
+    "subnetworks-latency": lambda preset: subnetwork_tables.latency_table(_benchmark("latency")),
+    "subnetworks-profile": lambda preset: subnetwork_tables.profile_table(_benchmark("profile")),
 }
 FIGURES: dict[str, Callable[[str], Figure]] = {
     "subnetworks-subsets": lambda preset: subnetwork_figures.subset_curves(

@@ -1,4 +1,4 @@
-"""Tables of subnetworks from records of stages "subnetworks" and "latency", averaged over coded runs, without torch."""
+"""Tables of subnetworks from records of stages "subnetworks" (averaged over coded runs), "latency" and "profile"."""
 
 from __future__ import annotations
 
@@ -73,15 +73,27 @@ def coupling_table(records: Sequence[Record]) -> pd.DataFrame:
 
 def latency_table(record: Record) -> pd.DataFrame:
     """Medians and quartiles in ms, images a second, and how much faster than the full network, of stage "latency"."""
-    frame = pd.DataFrame(record["points"])
-    full = frame[frame["network"] == "full"].set_index(["runtime", "batch"])["seconds"]
-    speedup = [
-        full[runtime, batch] / seconds
-        for runtime, batch, seconds in zip(frame["runtime"], frame["batch"], frame["seconds"], strict=True)
-    ]
+    frame = pd.DataFrame(record["points"]).rename(columns={"at_once": "at once"})
+    same = ["runtime", "batch", "at once"]
+    full = frame[frame["network"] == "full"].set_index(same)["seconds"]
+    speedup = [full[tuple(row[same])] / row["seconds"] for _, row in frame.iterrows()]
     times = {"ms": "seconds", "lower quartile": "lower_quartile", "upper quartile": "upper_quartile"}
-    table = frame[["runtime", "batch", "network"]].assign(**{name: 1e3 * frame[key] for name, key in times.items()})
+    table = frame[[*same, "network"]].assign(**{name: 1e3 * frame[key] for name, key in times.items()})
     return table.assign(**{"images/s": frame["batch"] / frame["seconds"], "times faster": speedup})
+
+
+def profile_table(record: Record) -> pd.DataFrame:
+    """Milliseconds of every part, full and cut to one class, and its multiply-adds, of stage "profile"."""
+    frame = pd.DataFrame(record["points"]).rename(columns={"at_once": "at once"})
+    same = ["batch", "at once", "part"]
+    full, one = (frame[frame["network"] == name].set_index(same) for name in ("full", "one class"))
+    return pd.DataFrame({
+        "full, ms": 1e3 * full["seconds"],
+        "one class, ms": 1e3 * one["seconds"],
+        "% of full": 100 * full["seconds"] / full["seconds"].groupby(same[:2]).sum(),
+        "times faster": full["seconds"] / one["seconds"],
+        "times fewer multiply-adds": full["multiply_adds"] / one["multiply_adds"],
+    }).reset_index()  # fmt: skip
 
 
 def _coded(records: Sequence[Record]) -> list[Record]:
