@@ -32,7 +32,8 @@ class Session:
         digits = load_images("digits", "train")
         description = {
             "network": model.options, "schemes": describe_schemes(model), "parameters": parameters,
-            "data": {"mean": digits.mean, "std": digits.std}, "epoch": parameters["epochs"],
+            "data": {"mean": digits.mean, "std": digits.std, "image_size": digits.image_size},
+            "epoch": parameters["epochs"],
         }  # fmt: skip
         save_checkpoint(folder, model.state_dict(), {}, description)
         self.folder = folder

@@ -52,14 +52,16 @@ def branch_removal(
     words = torch.tensor(model.schemes[block].words, device=device)
     start = model.block_names.index(block)
     rng = seeds(seed, 3)
+    places = [torch.from_numpy(rng.random((len(images), words.shape[1]))) for _ in range(repeats)]  # before batches
+    batches = zip(*(whole.split(batch_size) for whole in places), strict=True)
     right: dict[tuple[str, int, int], int] = {}
-    for pixels, labels in eval_batches(images, batch_size, device):
+    for (pixels, labels), orders in zip(eval_batches(images, batch_size, device), batches, strict=True):
         features, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
         active = words[labels]  # (B, N)
-        for repeat in range(repeats):
-            order = torch.from_numpy(rng.random(tuple(active.shape))).to(device)
+        for repeat, order in enumerate(orders):
             for which, members in (("active", active), ("inactive", ~active)):
-                rank = order.masked_fill(~members, 2.0).argsort(1).argsort(1)  # members come first, in random order
+                # Members come first, in random order.
+                rank = order.to(device).masked_fill(~members, 2.0).argsort(1).argsort(1)
                 for removed in range(int(members[0].sum()) + 1):
                     tail, _ = model.forward_blocks(features, start, branch_mask={block: rank >= removed})
                     hits = int((model.forward_head(tail).argmax(1) == labels).sum())

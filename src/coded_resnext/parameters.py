@@ -114,7 +114,7 @@ class EvaluationParameters:
 
     Attributes:
         preset: whose runs are evaluated.
-        batch_size: images at once; no result depends on it.
+        batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
         repeats: random removals averaged in figure 2a.
         block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
         force: evaluate again what has a record.

@@ -29,6 +29,7 @@ from .evaluation import (
     logit_histograms,
 )
 from .exit_stage import measure_exits
+from .folding import images_at_once
 from .model import CodedResNeXt, schemes_by_block
 from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
 from .paths import RUNS
@@ -47,7 +48,7 @@ class Run:
     def __init__(self, checkpoint: Checkpoint, parameters: EvaluationParameters) -> None:
         self.checkpoint = checkpoint
         self.training = checkpoint.description["parameters"]
-        self.batch_size = parameters.batch_size
+        self.largest_batch = parameters.batch_size
         self.repeats = parameters.repeats
         self.block = parameters.block
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -55,6 +56,13 @@ class Run:
     @cached_property
     def model(self) -> CodedResNeXt:
         return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """As asked for, but on a CPU no more than fits into a cache: twice as fast on CIFAR."""
+        if self.device.type == "cuda":
+            return self.largest_batch
+        return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description["data"]["image_size"]))
 
     @cached_property
     def schemes(self) -> dict[str, CodingScheme]:
