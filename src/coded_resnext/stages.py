@@ -35,6 +35,7 @@ from .parameters import EvaluationParameters, TrainingParameters, build, load_pr
 from .paths import RUNS
 from .prediction import predict
 from .records import begin, read_record, write_record
+from .relearning import forget_and_learn
 from .subsets import coupling, single_classes, size, subset_curves
 from .summaries import run_kinds
 from .training import choose_schemes, describe_device
@@ -212,6 +213,16 @@ def measure_subnetworks(run: Run) -> Measured:
     }
 
 
+def measure_surgery(run: Run) -> Measured:
+    """Notebook 09: every class forgotten and taught anew, and what the others lose by it."""
+    rows = forget_and_learn(
+        run.model, run.train, run.test,
+        mu=run.training["mu"], seed=run.training["seed"], batch_size=run.batch_size, device=run.device,
+    )  # fmt: skip
+    means = {f"mean_{key}": fmean(row[key] for row in rows) for key in rows[0] if key != "class"}
+    return means | {"images": len(run.test)}, {"points": rows}
+
+
 class Stage(NamedTuple):
     """What measures, and whether it does runs of a kind, see `run_kinds`."""
 
@@ -242,6 +253,7 @@ STAGES = {
     "binary": Stage(measure_binary_classifiers, _all),
     "early": Stage(measure_early_decoding, _coded),
     "subnetworks": Stage(measure_subnetworks, _first),
+    "surgery": Stage(measure_surgery, _first),
     "exits": Stage(measure_exits, _first_or_plain),  # plain networks of any width, to compare with
 }
 

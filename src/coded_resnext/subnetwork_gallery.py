@@ -17,16 +17,16 @@ from .tables import paper
 NOTEBOOK = "09_subnetworks"
 
 
-def _subnetworks(preset: str) -> Sequence[Record]:
-    records = read_stage(preset, "subnetworks")
+def _records(preset: str, stage: str = "subnetworks") -> Sequence[Record]:
+    records = read_stage(preset, stage)
     if "coded" not in run_kinds(records):
-        raise NothingToShow(f"{preset} has no record of stage subnetworks of a coded run: {NOTEBOOK} makes them")
+        raise NothingToShow(f"{preset} has no record of stage {stage} of a coded run: {NOTEBOOK} makes them")
     return records
 
 
 def _sizes(preset: str) -> pd.DataFrame:
     data = next(iter(load_preset(preset).runs.values())).data
-    return subnetwork_tables.size_table(_subnetworks(preset), paper("kept-parameters", data))
+    return subnetwork_tables.size_table(_records(preset), paper("kept-parameters", data))
 
 
 def _benchmark(stage: str) -> Record:
@@ -38,17 +38,18 @@ def _benchmark(stage: str) -> Record:
 
 TABLES: dict[str, Callable[[str], pd.DataFrame]] = {
     "subnetworks-size": _sizes,
-    "subnetworks-one-class": lambda preset: subnetwork_tables.single_table(_subnetworks(preset)),
-    "subnetworks-subsets": lambda preset: subnetwork_tables.subset_table(_subnetworks(preset)),
-    "subnetworks-coupling": lambda preset: subnetwork_tables.coupling_table(_subnetworks(preset)),
+    "subnetworks-one-class": lambda preset: subnetwork_tables.single_table(_records(preset)),
+    "subnetworks-subsets": lambda preset: subnetwork_tables.subset_table(_records(preset)),
+    "subnetworks-coupling": lambda preset: subnetwork_tables.coupling_table(_records(preset)),
+    "subnetworks-surgery": lambda preset: subnetwork_tables.surgery_table(_records(preset, "surgery")),
     "subnetworks-latency": lambda preset: subnetwork_tables.latency_table(_benchmark("latency")),
     "subnetworks-profile": lambda preset: subnetwork_tables.profile_table(_benchmark("profile")),
 }
 FIGURES: dict[str, Callable[[str], Figure]] = {
     "subnetworks-subsets": lambda preset: subnetwork_figures.subset_curves(
-        subnetwork_tables.subset_table(_subnetworks(preset))
+        subnetwork_tables.subset_table(_records(preset))
     ),
     "subnetworks-coupling": lambda preset: subnetwork_figures.coupling(
-        subnetwork_tables.coupling_table(_subnetworks(preset))
+        subnetwork_tables.coupling_table(_records(preset))
     ),
 }

@@ -1,4 +1,4 @@
-"""Tables of subnetworks from records of stages "subnetworks" (averaged over coded runs), "latency" and "profile"."""
+"""Tables of subnetworks from records: of coded runs, averaged over them, and of benchmarks."""
 
 from __future__ import annotations
 
@@ -69,6 +69,12 @@ def coupling_table(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame([row for record in _coded(records) for row in record["coupling"]])
     groups = frame.groupby(["block", "designed", "bound", "pairs"], sort=False)
     return groups.agg({"measured": "mean", "low": "min", "high": "max"}).reset_index()
+
+
+def surgery_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a class forgotten and taught anew: accuracies of the others and its own, over runs, in percent."""
+    frame = pd.DataFrame([row for record in _coded(records) for row in record["points"]])
+    return frame.groupby("class", sort=False).mean().reset_index()
 
 
 def latency_table(record: Record) -> pd.DataFrame:
