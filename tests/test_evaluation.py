@@ -20,7 +20,7 @@ from coded_resnext.evaluation import (
     sample_negatives,
 )
 from coded_resnext.parameters import EvaluationParameters
-from coded_resnext.stages import Run
+from coded_resnext.trained import Run
 
 CPU = torch.device("cpu")
 

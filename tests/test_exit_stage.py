@@ -14,8 +14,8 @@ from coded_resnext.exit_evaluation import DROPS, exit_costs
 from coded_resnext.exit_stage import candidate_counts, example_pictures, measure_exits
 from coded_resnext.exit_summaries import chosen_target, share_table, static_table, target_table
 from coded_resnext.parameters import EvaluationParameters, load_preset, to_plain
-from coded_resnext.stages import Run
 from coded_resnext.stopping import STOPS_ABOVE, StoppingRule
+from coded_resnext.trained import Run
 
 CPU = torch.device("cpu")
 

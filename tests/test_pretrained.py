@@ -14,12 +14,17 @@ from coded_resnext import (
     paths,
     predict,
     records,
+    stages,
 )
+from coded_resnext import trained as trained_module
 from coded_resnext.__main__ import main
 from coded_resnext.calibration import load_calibration
 from coded_resnext.errors import CheckpointError
 from coded_resnext.exit_timing import time_exits
-from coded_resnext.pretrained import calibrate_shipped, file_weights, read_card
+from coded_resnext.filing import calibrate_shipped, file_weights
+from coded_resnext.parameters import EvaluationParameters
+from coded_resnext.pretrained import read_card
+from coded_resnext.stages import evaluate
 
 CPU = torch.device("cpu")
 SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
@@ -72,6 +77,36 @@ def test_shipped_weights_exit_early_by_the_clock(trained, capsys):
     record = records.read_record("digits", "timing", "pretrained-s0")
     assert record["checkpoint"] == trained["checkpoint"]
     assert record["parameters"]["shipped_weights"]
+
+
+@pytest.fixture
+def listed(only_shipped, monkeypatch, tmp_path):
+    """The same run, as one that the preset lists."""
+    monkeypatch.setattr(stages, "run_names", lambda preset: ["pretrained-s0"])
+    monkeypatch.setattr(stages, "run_folder", lambda preset, name: tmp_path / preset / name)
+
+
+@pytest.mark.usefixtures("listed")
+def test_shipped_weights_are_evaluated_where_there_is_no_record(trained, capsys):
+    parameters = EvaluationParameters("digits")
+    (record,) = evaluate("accuracy", parameters)
+    assert record["parameters"]["shipped_weights"]
+    assert record["checkpoint"] == trained["checkpoint"]
+    assert abs(record["metrics"]["accuracy"] - trained["metrics"]["test_accuracy"]) <= 0.05
+    (again,) = evaluate("accuracy", parameters)
+    assert again == record
+    assert "the committed record" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("listed")
+def test_shipped_weights_without_their_images_are_left_out(monkeypatch, capsys):
+    def no_images(*_, **__):
+        raise FileNotFoundError("no data set digits: unpack it first")
+
+    monkeypatch.setattr(trained_module, "load_images", no_images)
+    with pytest.raises(FileNotFoundError, match="no trained run and no record"):
+        evaluate("accuracy", EvaluationParameters("digits"))
+    assert "were not evaluated: no data set digits: unpack it first" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -211,7 +211,7 @@ def _bench_exits(options: argparse.Namespace) -> None:
 
 
 def _weights(options: argparse.Namespace) -> None:
-    from .pretrained import file_weights
+    from .filing import file_weights
 
     card = file_weights(options.preset, options.run)
     accuracy = card["accuracy"]
@@ -222,7 +222,7 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from .pretrained import calibrate_shipped
+    from .filing import calibrate_shipped
 
     calibration = calibrate_shipped(options.weights)
     print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")

@@ -6,7 +6,7 @@ test set is only measured.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import PIL.Image
 import torch
@@ -24,10 +24,8 @@ from .rejection import rejection
 from .stopping import STOPS_ABOVE, Exits, StoppingRule
 from .summaries import Record
 from .thresholds import OperatingPoint
+from .trained import Run
 from .verification import decode_then_verify
-
-if TYPE_CHECKING:
-    from .stages import Run
 
 
 def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:

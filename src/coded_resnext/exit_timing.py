@@ -25,10 +25,11 @@ from .model import CodedResNeXt
 from .parameters import EvaluationParameters
 from .pretrained import ShippedCheckpoint, is_shipped, shipped_checkpoint
 from .records import begin, write_record
-from .stages import Run, run_names
+from .stages import run_names
 from .stopping import Exits
 from .summaries import run_kinds
 from .tables import as_text
+from .trained import Run
 from .training import describe_device
 
 BATCHES = (1, 64)

@@ -13,8 +13,8 @@ from .manifest import Manifest, class_indices, describe, save_subnetwork
 from .parameters import EvaluationParameters
 from .prediction import predict
 from .records import read_record
-from .stages import Run
 from .subnetwork import Subnetwork, extract_subnetwork
+from .trained import Run
 
 
 def export(

@@ -1,14 +1,14 @@
 """The stages between a checkpoint and a figure: evaluate the runs of a preset, once each, into records.
 
 Where a run's checkpoint is there it is evaluated, unless its record names that checkpoint already. Where it is
-not, the committed record stands for it: a fresh clone shows results without training.
+not, the committed record stands for it: a fresh clone shows results without training. Where there is neither, the
+weights in data/weights are evaluated.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from .accounting import multiply_adds
 from .checkpoint import Checkpoint, load_checkpoint, run_folder
-from .codes import CodingScheme
-from .data import HOLDOUT_SEED, ImageSet, load_images, out_of_distribution, split_holdout
+from .data import ImageSet
 from .evaluation import (
     average_precisions,
     binary_classifiers,
@@ -29,89 +28,18 @@ from .evaluation import (
     logit_histograms,
 )
 from .exit_stage import measure_exits
-from .folding import images_at_once
-from .model import CodedResNeXt, schemes_by_block
-from .parameters import EvaluationParameters, TrainingParameters, build, load_preset, unknown
+from .parameters import EvaluationParameters, load_preset, unknown
 from .paths import RUNS
 from .prediction import predict
+from .pretrained import ShippedCheckpoint, is_shipped, shipped_checkpoint
 from .records import begin, read_record, write_record
 from .relearning import forget_and_learn
 from .subsets import coupling, single_classes, size, subset_curves
 from .summaries import run_kinds
-from .training import choose_schemes, describe_device
+from .trained import Run
+from .training import describe_device
 
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
-
-
-class Run:
-    """A trained run with its data, loaded when asked for."""
-
-    def __init__(self, checkpoint: Checkpoint, parameters: EvaluationParameters) -> None:
-        self.checkpoint = checkpoint
-        self.training = checkpoint.description["parameters"]
-        self.largest_batch = parameters.batch_size
-        self.repeats = parameters.repeats
-        self.block = parameters.block
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    @cached_property
-    def model(self) -> CodedResNeXt:
-        return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
-
-    @cached_property
-    def batch_size(self) -> int:
-        """As asked for, but on a CPU no more than fits into a cache: twice as fast on CIFAR."""
-        if self.device.type == "cuda":
-            return self.largest_batch
-        return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description["data"]["image_size"]))
-
-    @cached_property
-    def schemes(self) -> dict[str, CodingScheme]:
-        """Of the network's coded blocks; of a plain network, what a coded one with its parameters would have."""
-        if self.model.schemes:
-            return self.model.schemes
-        coded = build(TrainingParameters, {**self.training, "coded": True}, self.training["name"])
-        return schemes_by_block(
-            choose_schemes(coded, self.test), self.model.block_names, self.model.num_classes, self.model.num_branches
-        )
-
-    @cached_property
-    def test(self) -> ImageSet:
-        return self._load("test")
-
-    @cached_property
-    def train(self) -> ImageSet:
-        """The images it was trained on, without those held out."""
-        return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
-
-    @cached_property
-    def held(self) -> ImageSet:
-        """The training images held out of it.
-
-        Raises:
-            ValueError: a run that held none out.
-        """
-        held = split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[1]
-        if held is None:
-            raise ValueError(
-                f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
-                f"train one with holdout above 0"
-            )
-        return held
-
-    @cached_property
-    def foreign(self) -> ImageSet | None:
-        images = out_of_distribution(self.training["data"])
-        return None if images is None else self._as_in_training(images)
-
-    def _load(self, split: str) -> ImageSet:
-        return self._as_in_training(
-            load_images(self.training["data"], split, image_size=self.training["image_size"])
-        )
-
-    def _as_in_training(self, images: ImageSet) -> ImageSet:
-        data = self.checkpoint.description["data"]
-        return images.normalised_as(data["mean"], data["std"])
 
 
 def measure_accuracy(run: Run) -> Measured:
@@ -268,6 +196,8 @@ def run_names(preset: str) -> list[str]:
 def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any]]:
     """The records of one stage for every run of a preset, evaluating what has a checkpoint and no record of it.
 
+    Weights in data/weights stand for a checkpoint where there is neither checkpoint nor record.
+
     Raises:
         FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
     """
@@ -275,27 +205,42 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     for name in run_names(parameters.preset):
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
         record = read_record(parameters.preset, stage, name)
-        if checkpoint is None or not _is_finished(checkpoint):
-            if record:
-                print(f"{name}: the committed record, since its checkpoint is not here")
-                records.append(record)
-            continue
-        (kind,) = run_kinds([checkpoint.description])
-        if not STAGES[stage].takes(kind):
-            continue
-        settings = dict(checkpoint.description["parameters"])
-        if stage == "specialisation":
-            settings |= {"repeats": parameters.repeats, "block": parameters.block}
-        current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
-        if not current or parameters.force:
-            record = _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
-        records.append(record)
+        if checkpoint is not None and _is_finished(checkpoint):
+            record = _evaluate_anew(stage, name, checkpoint, parameters, record)
+        elif record is not None:
+            print(f"{name}: the committed record, since its checkpoint is not here")
+        elif is_shipped(f"{parameters.preset}-{name}"):
+            checkpoint = shipped_checkpoint(f"{parameters.preset}-{name}")
+            try:
+                record = _evaluate_anew(stage, name, checkpoint, parameters, None)
+            except FileNotFoundError as missing:  # the data set: a notebook shows what there is without it
+                print(f"{name}: its weights in data/weights were not evaluated: {missing}")
+        if record is not None:
+            records.append(record)
     if not records:
         raise FileNotFoundError(
             f"preset {parameters.preset} has no trained run and no record of stage {stage}: "
             f"run 03_train first, or make reproduce PRESET={parameters.preset}"
         )
     return records
+
+
+def _evaluate_anew(
+    stage: str, name: str, checkpoint: Checkpoint, parameters: EvaluationParameters, record: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The record if it is of this checkpoint, else a new one; None if the stage does not take runs of this kind."""
+    (kind,) = run_kinds([checkpoint.description])
+    if not STAGES[stage].takes(kind):
+        return None
+    settings = dict(checkpoint.description["parameters"])
+    if isinstance(checkpoint, ShippedCheckpoint):
+        settings |= {"shipped_weights": True}
+    if stage == "specialisation":
+        settings |= {"repeats": parameters.repeats, "block": parameters.block}
+    current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
+    if current and not parameters.force:
+        return record
+    return _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
 
 
 def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
