@@ -23,7 +23,7 @@ from typing import Any
 from .paths import COMMITTED_RESULTS, RESULTS, ROOT
 
 SCHEMA = 1
-GENERATED = ("data/results", "figures", "notebooks/*.ipynb", "README.md")  # what a reproduction rewrites
+GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
 
 
 @dataclass(frozen=True)
