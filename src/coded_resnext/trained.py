@@ -32,7 +32,7 @@ class Run:
 
     @cached_property
     def batch_size(self) -> int:
-        """As asked for, but on a CPU no more than fits into a cache: twice as fast on CIFAR."""
+        """As asked for, but on a CPU no more than fits into a cache, see `images_at_once`."""
         if self.device.type == "cuda":
             return self.largest_batch
         return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description["data"]["image_size"]))
