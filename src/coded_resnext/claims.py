@@ -78,7 +78,7 @@ def _accuracy_claims(table: pd.DataFrame) -> list[Claim]:
     return [
         _rate_claim("accuracy, coded", f"{numbers['coded']:.2f}", coded),
         _rate_claim("accuracy, plain", f"{numbers['plain']:.2f}", plain),
-        _difference_claim("coded minus plain: nothing is lost", difference, coded, plain, allow_equal=True),
+        _difference_claim("coded minus plain: nothing is lost", difference, coded, plain),
     ]
 
 
@@ -148,12 +148,16 @@ def _ablation_claims(accuracy: list[Record], early: list[Record], binary: list[R
     average = {kind: rows.set_index("class")["average_precision"] for kind, rows in sums.groupby("branch_sum")}
     read = paper("figure-6").set_index(["p_drop", "metric"])["value"]
     gain = f"~{read[0.1, 'lowest precision'] - read[0.0, 'highest precision']:.0f} or more"
+    kept = f"{read[0.1, 'accuracy'] - read[0.0, 'accuracy']:+.2f}"
+    dropping = accuracy_table(accuracy, "drop_branch").set_index("drop_branch")
+    with_drop, without = (_one(dropping[dropping.index == drop]) for drop in (0.1, 0.0))
     exponents = accuracy_table(accuracy, "exponent").set_index("exponent")
     theirs = paper("exponent").set_index("exponent")["value"]
     fourth, second = (_one(exponents[exponents.index == exponent]) for exponent in (4.0, 2.0))
     last = early_table(early, "mu").query("from_end == 1")
     return [
         _gain_claim("binary precision gained by branch dropping", gain, precision, 0.1, 0.0, drops),
+        _difference_claim("accuracy with branch dropping less without", kept, with_drop, without),
         _chance_claim(_one(last[last["mu"] == 0]), binary),
         _difference_claim("exponent 4 less exponent 2, accuracy", f"{theirs[4] - theirs[2]:+.1f}", fourth, second),
         _gain_claim(
@@ -196,17 +200,14 @@ def _rate_claim(claim: str, number: str, row: pd.Series | None) -> Claim:
     return Claim(claim, number, row["accuracy"], Z95 * math.sqrt(variance(row)), row["runs"], row["images"], "")
 
 
-def _difference_claim(
-    claim: str, number: str, larger: pd.Series | None, smaller: pd.Series | None, *, allow_equal: bool = False
-) -> Claim:
-    """Whether one accuracy is larger than another, or not smaller with `allow_equal`."""
+def _difference_claim(claim: str, number: str, larger: pd.Series | None, smaller: pd.Series | None) -> Claim:
+    """Whether one accuracy is larger than another."""
     if larger is None or smaller is None:
         return Claim(claim, number)
     difference = larger["accuracy"] - smaller["accuracy"]
     error = Z95 * math.sqrt(variance(larger) + variance(smaller))
     runs = min(larger["runs"], smaller["runs"])
-    verdict = _verdict(difference, error, allow_equal)
-    return Claim(claim, number, difference, error, runs, larger["images"], verdict)
+    return Claim(claim, number, difference, error, runs, larger["images"], _verdict(difference, error))
 
 
 def _mean_claim(
@@ -221,10 +222,10 @@ def _mean_claim(
     return Claim(claim, number, mean, error, table["runs"].iloc[0], table["images"].iloc[0], verdict)
 
 
-def _verdict(difference: float, error: float, allow_equal: bool = False) -> str:
-    if abs(difference) <= error and not allow_equal:
+def _verdict(difference: float, error: float) -> str:
+    if abs(difference) <= error:
         return "undecided"
-    return "agrees" if difference > (-error if allow_equal else error) else "differs"
+    return "agrees" if difference > 0 else "differs"
 
 
 def _one(rows: pd.DataFrame) -> pd.Series | None:

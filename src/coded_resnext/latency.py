@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -84,6 +84,12 @@ def random_images(batch: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((batch, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
 
 
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """The columns of a record's row that say how long something took: median and quartiles over runs."""
+    low, middle, high = quantiles(seconds, n=4, method="inclusive")
+    return {"seconds": middle, "lower_quartile": low, "upper_quartile": high, "runs": len(seconds)}
+
+
 def in_pieces(network: Network, at_once: int) -> Network:
     """The same network, given `at_once` images of a batch at a time."""
     return lambda images: [network(images[i : i + at_once]) for i in range(0, len(images), at_once)]
@@ -120,20 +126,17 @@ def bench_subnetwork(rounds: int) -> str:
         networks = {name: make(model) for name, model in models.items()}
         for batch, at_once in splits(models["full"]):
             pieces = {name: in_pieces(network, at_once) for name, network in networks.items()}
-            count = rounds_at(batch, rounds)
-            seconds = time_alternating(pieces, random_images(batch), count)
+            seconds = time_alternating(pieces, random_images(batch), rounds_at(batch, rounds))
             speedup = median(seconds["full"]) / median(seconds["one class"])
             whole = "_whole" if at_once == batch > 1 else ""
             metrics[f"speedup_{runtime.lower().replace(' ', '_')}_{batch}{whole}"] = speedup
             for name, values in seconds.items():
-                low, middle, high = quantiles(values, n=4, method="inclusive")
-                rows.append({
-                    "runtime": runtime, "batch": batch, "at_once": at_once, "network": name, "seconds": middle,
-                    "lower_quartile": low, "upper_quartile": high, "runs": count,
-                })  # fmt: skip
+                row = {"runtime": runtime, "batch": batch, "at_once": at_once, "network": name} | spread(values)
+                rows.append(row)
+                low, middle, high = (1e3 * row[key] for key in ("lower_quartile", "seconds", "upper_quartile"))
                 lines.append(
-                    f"{runtime:14} {batch:5} {at_once:7} {name:>10} {1e3 * middle:8.1f} {1e3 * low:7.1f} "
-                    f"{1e3 * high:8.1f} {batch / middle:9.1f}" + (f" {speedup:9.2f}" if name == "one class" else "")
+                    f"{runtime:14} {batch:5} {at_once:7} {name:>10} {middle:8.1f} {low:7.1f} {high:8.1f} "
+                    f"{1e3 * batch / middle:9.1f}" + (f" {speedup:9.2f}" if name == "one class" else "")
                 )
     costs = [multiply_adds(model, IMAGE_SIZE).total for model in models.values()]
     metrics["fewer_multiply_adds"] = costs[0] / costs[1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from statistics import median, quantiles
+from statistics import median
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from .latency import (
     random_images,
     rounds_at,
     splits,
+    spread,
 )
 from .model import CodedResNeXt
 from .records import begin, write_record
@@ -114,17 +115,13 @@ def profile_subnetwork(rounds: int) -> str:
     costs = {name: costs_by_part(model) for name, model in models.items()}
     rows, metrics, lines = [], {}, [f"ResNeXt-29 (10×11d), folded, PyTorch, {where}: ms by part, full and one class"]
     for batch, at_once in splits(models["full"]):
-        count = rounds_at(batch, rounds)
-        seconds = _alternate(folded, batch, at_once, count)
+        seconds = _alternate(folded, batch, at_once, rounds_at(batch, rounds))
         medians = {name: {part: median(run[part] for run in runs) for part in PARTS} for name, runs in seconds.items()}
         for name, runs in seconds.items():
             for part in PARTS:
-                low, middle, high = quantiles([run[part] for run in runs], n=4, method="inclusive")
-                rows.append({
-                    "batch": batch, "at_once": at_once, "network": name, "part": part, "seconds": middle,
-                    "lower_quartile": low, "upper_quartile": high, "runs": count,
-                    "multiply_adds": batch * costs[name][part],
-                })  # fmt: skip
+                row = {"batch": batch, "at_once": at_once, "network": name, "part": part}
+                cost = {"multiply_adds": batch * costs[name][part]}
+                rows.append(row | spread([run[part] for run in runs]) | cost)
         full, one = medians["full"], medians["one class"]
         suffix = f"{batch}_whole" if at_once == batch > 1 else str(batch)
         metrics[f"uncut_percent_{suffix}"] = 100 * sum(full[part] for part in UNCUT) / sum(full.values())
