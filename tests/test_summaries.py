@@ -11,6 +11,8 @@ from coded_resnext.summaries import (
     binary_table,
     controls_table,
     early_table,
+    error95,
+    error95_of_mean,
     removal_table,
     run_kinds,
     wilson,
@@ -87,6 +89,23 @@ def test_wilsons_interval_holds_the_share_and_is_never_empty(percent):
     low, high = wilson(percent, 40)
     assert 0 <= low <= percent <= high <= 100
     assert high - low > 5  # forty images cannot say more, not even when all are right
+
+
+def accuracy(runs, std, images=(89.0, 91.0)):
+    return pd.Series({"runs": runs, "std": std, "low": images[0], "high": images[1]})
+
+
+def test_errors_count_the_images_and_the_seeds():
+    """Student's t of 95 %: 4.303 with two degrees of freedom, 2.776 with four."""
+    assert error95(accuracy(1, float("nan"))) == 1.0
+    assert error95(accuracy(3, 0.0)) == 1.0
+    assert error95(accuracy(3, 0.6), accuracy(3, 0.6)) == pytest.approx((2 + (2.776 * 0.6) ** 2 * 2 / 3) ** 0.5, 1e-3)
+    once = error95(accuracy(3, 0.6), accuracy(1, float("nan")))  # varies as what stands beside it does
+    assert once == pytest.approx((2 + (4.303 * 0.6) ** 2 * 4 / 3) ** 0.5, 1e-3)
+
+
+def test_the_error_of_a_mean_over_classes_is_students():
+    assert error95_of_mean(pd.Series([1.0, 2.0, 3.0])) == pytest.approx(4.303 / 3**0.5, 1e-3)
 
 
 def test_controls_are_averaged_by_class():

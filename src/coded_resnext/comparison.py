@@ -17,7 +17,7 @@ from .claims import claims
 from .codes import load_scheme
 from .parameters import load_preset
 from .records import metric, read_stage, write_atomically
-from .summaries import Z95, accuracy_table, binary_table, early_table, piece, removal_table, variance, wilson
+from .summaries import accuracy_table, binary_table, early_table, error95, piece, removal_table, wilson
 from .tables import SAME_IN_PAPER, as_markdown, paper
 
 ITEMS = ("table-1", "table-4", "kept-parameters", "computation", "table-2", "table-3", "published-schemes",
@@ -181,8 +181,7 @@ def _extremes(item: str, condition: str, rows: pd.DataFrame, *columns: str) -> I
 
 
 def _rate(item: str, condition: str, row: pd.Series) -> Ours:
-    error = Z95 * math.sqrt(variance(row))
-    return Ours(item, condition, "accuracy", row["accuracy"], error, row["runs"], row["images"])
+    return Ours(item, condition, "accuracy", row["accuracy"], error95(row), row["runs"], row["images"])
 
 
 def _whole_schemes(theirs: pd.DataFrame) -> pd.DataFrame:

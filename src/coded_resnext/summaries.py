@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from .parameters import load_preset, to_plain, with_defaults
 from .records import metric
@@ -161,14 +162,27 @@ def wilson(percent: float, images: int) -> tuple[float, float]:
     return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
 
 
-def variance(row: pd.Series) -> float:
-    """Of a mean accuracy, in squared percent: the draw of the test images, and of the seeds if several.
+def error95(*rows: pd.Series) -> float:
+    """Half the 95 % interval of a mean accuracy, or of the difference of two, in percent.
 
-    Wilson's interval stands for the images, since the plain one is empty when all are right. The same images measure
-    both sides of a difference, so it is known better than this says.
+    The draw of the test images counts by Wilson's interval, since the plain one is empty when all are right; the same
+    images measure both sides of a difference, so it is known better than this says. The draw of the seeds counts by
+    Student's t, with a spread that is pooled over the rows: what was run once is taken to vary as what stands beside it
+    does. Where all were run once, only the images count.
     """
-    images = ((row["high"] - row["low"]) / (2 * Z95)) ** 2
-    return images + (row["std"] ** 2 / row["runs"] if row["runs"] > 1 else 0.0)
+    images = sum(((row["high"] - row["low"]) / 2) ** 2 for row in rows)
+    repeated = [row for row in rows if row["runs"] > 1]
+    freedom = sum(row["runs"] - 1 for row in repeated)
+    if not freedom:
+        return math.sqrt(images)
+    pooled = sum(row["std"] ** 2 * (row["runs"] - 1) for row in repeated) / freedom
+    seeds = stdtrit(freedom, 0.975) ** 2 * pooled * sum(1 / row["runs"] for row in rows)
+    return math.sqrt(images + seeds)
+
+
+def error95_of_mean(values: pd.Series) -> float:
+    """Half the 95 % interval of a mean over classes, by Student's t."""
+    return stdtrit(len(values) - 1, 0.975) * values.std() / math.sqrt(len(values))
 
 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
