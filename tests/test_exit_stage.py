@@ -40,7 +40,8 @@ class Session:
         self.run = Run(load_checkpoint(folder), EvaluationParameters())
         self.run.test = self.run.test.subset(range(80))
         metrics, more = measure_exits(self.run)
-        self.record = {"stage": "exits", "name": name, "parameters": parameters, "metrics": metrics, **more}
+        self.record = {"stage": "exits", "name": name, "parameters": parameters, "metrics": metrics, **more,
+                       "checkpoint": self.run.checkpoint.weights_hash}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,9 @@ def test_what_is_not_there_is_said(records, monkeypatch):
     monkeypatch.setattr(exit_gallery, "read_stage", lambda preset, stage: stages[stage])
     with pytest.raises(NothingToShow, match="was not timed: python -m coded_resnext bench-exits digits"):
         gallery.tabulate("exit-times", "digits")
+    rounded = records[0]["parameters"] | {"shipped_weights": True}
+    stages["timing"] = [dict(records[0], parameters=rounded)]
+    assert "was timed with other weights than its exits were measured with" in gallery.show("exit-times", "digits")
     assert "not measured against foreign images" in gallery.show("rejection", "digits")
     stages["exits"] = records[1:]
     assert "no record of stage exits of a coded run" in gallery.show_table("exit-targets", "digits")

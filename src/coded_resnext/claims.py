@@ -13,7 +13,6 @@ import pandas as pd
 from .parameters import load_preset
 from .records import read_stage
 from .summaries import (
-    Record,
     accuracy_table,
     binary_table,
     controls_table,
@@ -62,8 +61,37 @@ def claims(preset: str) -> pd.DataFrame:
         *_binary_claims(binary_table(by_stage["binary"])),
         *_early_claims(early_table(by_stage["early"])),
         *_control_claims(controls_table(by_stage["binary"])),
-        *_ablation_claims(by_stage["accuracy"], by_stage["early"], by_stage["binary"]),
     ]
+    return pd.concat([_frame(rows), ablation_claims(preset)], ignore_index=True)
+
+
+def ablation_claims(preset: str) -> pd.DataFrame:
+    """Those rows of `claims` that compare the ablations of the first coded kind with it."""
+    accuracy, early, binary = (read_stage(preset, stage) for stage in ("accuracy", "early", "binary"))
+    sums, exponents = binary_table(binary, "branch_sum"), accuracy_table(accuracy, "exponent")
+    theirs = paper("exponent").set_index("exponent")["value"]
+    rows = [
+        *_dropping_claims(accuracy_table(accuracy, "drop_branch"), binary_table(binary, "drop_branch")),
+        *_coding_loss_claims(_where(early_table(early, "mu"), from_end=1)),
+        _difference_claim(
+            "accuracy, exponent 4 less exponent 2",
+            f"{theirs[4] - theirs[2]:+.1f}",
+            _one(_where(exponents, exponent=4.0)),
+            _one(_where(exponents, exponent=2.0)),
+        ),
+        _gain_claim(
+            "mean average precision lost by concatenation",
+            "fails",
+            _where(sums, branch_sum="normalised"),
+            _where(sums, branch_sum="concatenated"),
+            "average_precision",
+            scale=100,
+        ),
+    ]
+    return _frame(rows)
+
+
+def _frame(rows: list[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"ours": float, "error": float, "runs": "Int64", "images": "Int64"})
 
 
@@ -138,29 +166,6 @@ def _control_claims(table: pd.DataFrame) -> list[Claim]:
     return [
         _gain_claim(f"{name} another's", "", own, another, column, scale=100),
         _gain_claim(f"{name} the same cut of a plain network", "", own, plain, column, scale=100),
-    ]
-
-
-def _ablation_claims(accuracy: list[Record], early: list[Record], binary: list[Record]) -> list[Claim]:
-    exponents, theirs = accuracy_table(accuracy, "exponent"), paper("exponent").set_index("exponent")["value"]
-    sums = binary_table(binary, "branch_sum")
-    return [
-        *_dropping_claims(accuracy_table(accuracy, "drop_branch"), binary_table(binary, "drop_branch")),
-        *_coding_loss_claims(_where(early_table(early, "mu"), from_end=1)),
-        _difference_claim(
-            "accuracy, exponent 4 less exponent 2",
-            f"{theirs[4] - theirs[2]:+.1f}",
-            _one(_where(exponents, exponent=4.0)),
-            _one(_where(exponents, exponent=2.0)),
-        ),
-        _gain_claim(
-            "mean average precision lost by concatenation",
-            "fails",
-            _where(sums, branch_sum="normalised"),
-            _where(sums, branch_sum="concatenated"),
-            "average_precision",
-            scale=100,
-        ),
     ]
 
 

@@ -24,11 +24,21 @@ def _exits(preset: str) -> Sequence[Record]:
 
 
 def _timing(preset: str) -> Sequence[Record]:
-    """Of the first coded run that was timed: times of several runs of one network tell nothing more."""
-    records = read_stage(preset, "timing")
-    if not records:
-        raise NothingToShow(f"{preset} was not timed: python -m coded_resnext bench-exits {preset}")
-    return records[:1]
+    """Of the first coded run that was timed: times of several runs of one network tell nothing more.
+
+    Only with the weights whose exits were measured: rounded for shipping they are calibrated anew and leave elsewhere.
+    """
+    weights = {record["name"]: _weights(record) for record in read_stage(preset, "exits")}
+    timed = read_stage(preset, "timing")
+    same = [record for record in timed if weights.get(record["name"]) == _weights(record)]
+    if not same:
+        why = "was not timed" if not timed else "was timed with other weights than its exits were measured with"
+        raise NothingToShow(f"{preset} {why}: python -m coded_resnext bench-exits {preset}")
+    return same[:1]
+
+
+def _weights(record: Record) -> tuple[str, bool]:
+    return record["checkpoint"], record["parameters"].get("shipped_weights", False)
 
 
 def _rejection(preset: str) -> pd.DataFrame:
