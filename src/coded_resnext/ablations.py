@@ -56,7 +56,8 @@ def coding_loss_weight(table: pd.DataFrame, plain: float | None = None, paper: p
             axes.plot(rows["mu"], rows["value"], color=PAPER, marker=marker, linestyle=line, label=source(paper))
     for ours, _, marker, line in looks:
         rows = table[table["decoder"] == ours].sort_values("mu")
-        curve(axes, rows["mu"], rows, color=CODED, marker=marker, linestyle=line, label=ours)
+        joined = line if len(rows) > 2 else "none"  # a line through two points would promise what lies between
+        curve(axes, rows["mu"], rows, color=CODED, marker=marker, linestyle=joined, label=ours)
     if plain is not None:
         axes.axhline(plain, color=PLAIN, label="plain")
     legend(figure)

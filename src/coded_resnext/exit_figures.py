@@ -12,10 +12,10 @@ from PIL import Image
 
 from .figures import CODED, COLUMN, MARKERS, PAPER, PLAIN, WIDTH, canvas, finish_grid, legend, styled
 
-# Okabe and Ito's colours again, one a policy.
+# Okabe and Ito's colours again, one a policy; none is that of a whole network.
 POLICY_COLOURS = {
     "distance": "#56B4E9",
-    "margin": "#0072B2",
+    "margin": "#000000",
     "entropy": "#009E73",
     "patience": "#CC79A7",
     "posterior": "#D55E00",
@@ -29,7 +29,7 @@ def tradeoff(curves: pd.DataFrame, static: pd.DataFrame) -> Figure:
 
     Args:
         curves: from `curve_table`; a thin line a run.
-        static: from `static_table`; points with the spread over runs as bars.
+        static: from `static_table`; points with the binomial 95 % interval of the test images as bars.
     """
     figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 2.8)
     for (policy, _), rows in curves.groupby(["policy", "run"], sort=False):
@@ -173,9 +173,10 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
 
 
 def _static_points(axes: Axes, x: pd.Series, static: pd.DataFrame) -> None:
-    """Networks that never stop early, by their kind; the spread over runs as bars."""
+    """Networks that never stop early, by their kind; bars are the binomial 95 % interval of the test images."""
     looks = {"coded": (CODED, "D"), "plain": (PLAIN, "s")}
     for place, (_, row) in zip(x, static.iterrows(), strict=True):
         colour, marker = looks.get(row["kind"], (PAPER, "^"))
-        spread = 0.0 if pd.isna(row["std"]) else row["std"]
-        axes.errorbar(place, row["accuracy"], spread, color=colour, marker=marker, linestyle="none", label=row["kind"])
+        interval = [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
+        label = row["kind"] if row["kind"] in looks else "plain, of another size"
+        axes.errorbar(place, row["accuracy"], interval, color=colour, marker=marker, linestyle="none", label=label)

@@ -92,9 +92,9 @@ def canvas(xlabel: str, ylabel: str, width: float = COLUMN, height: float = 2.3)
 
 
 def curve(axes: Axes, x: pd.Series, rows: pd.DataFrame, **look: Any) -> None:
-    """A mean with its spread as bars and its binomial interval as a band; a band of one point is a bar."""
+    """A mean with its spread as bars and its binomial interval as a band; of one or two points, as bars."""
     axes.errorbar(x, rows["accuracy"], rows["std"].fillna(0.0), **look)
-    if len(rows) > 1:
+    if len(rows) > 2:
         axes.fill_between(x, rows["low"], rows["high"], color=look["color"], alpha=BAND, linewidth=0)
     else:
         axes.vlines(x, rows["low"], rows["high"], color=look["color"], alpha=2 * BAND, linewidth=3)
@@ -170,7 +170,7 @@ def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
             axes.plot(rows["removed"], rows["value"], color=PAPER, marker=marker, label=source(paper))
     for which, colour, marker in sets:
         rows = table[table["set"] == which].sort_values("removed")
-        curve(axes, rows["removed"], rows, color=colour, marker=marker, label=which)
+        curve(axes, rows["removed"], rows, color=colour, marker=marker, label=f"{which} ones")
     axes.xaxis.get_major_locator().set_params(integer=True)
     legend(figure)
     return figure
@@ -197,7 +197,7 @@ def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         axes.plot(x[-1:], rows["value"].iloc[-1:], color=PAPER, marker=marker)
     for (data, rows), marker in zip(table.groupby("data_set", sort=False), MARKERS, strict=False):
         blocks, softmax = rows[rows["from_end"] > 0], rows[rows["from_end"] == 0]
-        curve(axes, -blocks["from_end"], blocks, color=CODED, marker=marker, label=data)
+        curve(axes, -blocks["from_end"], blocks, color=CODED, marker=marker, label=f"ours, {data}")
         curve(axes, softmax["from_end"] + SOFTMAX, softmax, color=CODED, marker=marker)
     first = int(min(line.get_xdata()[0] for line in axes.lines))
     axes.set_xticks([*range(first, 0), SOFTMAX], [*(str(-x) for x in range(first, 0)), "softmax"])

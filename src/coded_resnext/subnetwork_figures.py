@@ -46,14 +46,14 @@ def subset_curves(table: pd.DataFrame) -> Figure:
 
 @styled
 def coupling(table: pd.DataFrame) -> Figure:
-    """Overlap of the paths of two classes, designed and measured from energies; one colour and marker a block.
+    """Jaccard overlap of two classes' paths, designed and measured from energies; one colour and marker a block.
 
     Bars reach from the least to the largest over pairs of classes; on the diagonal training reached the design.
 
     Args:
         table: of `coupling_table`.
     """
-    figure, axes = canvas("Jaccard overlap of the codewords", "of the energies", width=COLUMN, height=2.6)
+    figure, axes = canvas("overlap of the codewords", "overlap of the energies", width=COLUMN, height=2.6)
     blocks = list(table.groupby("block", sort=False))
     for i, (block, rows) in enumerate(blocks):
         shift = 0.006 * (i - (len(blocks) - 1) / 2)  # blocks of one scheme would hide each other
@@ -68,7 +68,7 @@ def coupling(table: pd.DataFrame) -> Figure:
             color=shade,
             label=block,
         )
-    end = max(table["designed"].max(), table["high"].max()) * 1.05
+    end = table["designed"].max() + 0.02
     axes.plot([0, end], [0, end], color=LEADER, zorder=0, label="as designed")
     legend(figure)
     return figure
