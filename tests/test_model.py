@@ -168,13 +168,20 @@ def test_mask_of_an_uncoded_block_silences_the_branch(randomise_batch_norm):
     ("mask", "message"),
     [
         ({"layer2.9": torch.ones(10, dtype=torch.bool)}, "layer2.9.*layer2.0"),
-        ({"layer2.0": torch.ones(9, dtype=torch.bool)}, r"\(10,\) or \(B, 10\).*\(9,\)"),
+        ({"layer2.0": torch.ones(9, dtype=torch.bool)}, r"\(10,\) or, for 2 images, \(2, 10\).*\(9,\)"),
+        ({"layer2.0": torch.ones(3, 10, dtype=torch.bool)}, r"for 2 images, \(2, 10\).*\(3, 10\)"),
         ({"layer2.0": torch.ones(10)}, "boolean.*float32"),
     ],
 )
 def test_bad_masks_are_named(mask, message):
     with pytest.raises(ValueError, match=message):
         small().eval()(torch.randn(2, 1, 8, 8), branch_mask=mask)
+
+
+def test_the_network_is_one_graph():
+    """Nothing in it depends on values, so `torch.compile` has no place to cut; in training with drop masks too."""
+    explained = torch._dynamo.explain(small(drop_branch=0.1).train())(torch.randn(4, 1, 8, 8), return_energies=True)
+    assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons
 
 
 def test_masks_are_for_evaluation():

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 
-from coded_resnext import training
+from coded_resnext import CodedResNeXt, load_images, training
 from coded_resnext.checkpoint import load_checkpoint, run_folder
+from coded_resnext.data import normalise
 from coded_resnext.errors import CheckpointError, TrainingDiverged
 from coded_resnext.parameters import TrainingParameters
-from coded_resnext.training import fit, is_trained, learning_rate_at
+from coded_resnext.training import choose_schemes, fit, is_trained, learning_rate_at, network_options
 
 TINY = TrainingParameters(
     name="tiny", layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1, batch_size=128, norm_batch=128
@@ -95,9 +97,38 @@ def test_more_images_in_a_batch_than_there_are(tiny):
 
 def test_accumulated_portions_are_one_step(tiny):
     """Four portions of 32 make as many optimiser steps as batches of 128, with other batch statistics."""
-    record = fit(dataclasses.replace(tiny, norm_batch=32))
-    assert record["parameters"]["norm_batch"] == 32
-    assert record["metrics"]["test_accuracy"] > 10
+    portions = fit(dataclasses.replace(tiny, norm_batch=32, name=f"{tiny.name}-in-portions"))
+    whole = fit(tiny)
+    rates = [[row["learning_rate"] for row in record["history"]] for record in (portions, whole)]
+    assert rates[0] == rates[1]  # as many steps
+    assert portions["checkpoint"] != whole["checkpoint"]
+
+
+def test_portions_have_the_gradient_of_the_whole_batch(tiny):
+    """With the batch norms' running statistics, which do not depend on the portion."""
+    images = load_images("digits", "train")
+    pixels = normalise(images.take(0, 128), images.mean, images.std)
+    gradients = []
+    for size in (128, 32):
+        parameters = dataclasses.replace(tiny, norm_batch=size, precision="float32")
+        torch.manual_seed(0)
+        model = CodedResNeXt(**network_options(parameters, images), schemes=choose_schemes(parameters, images)).eval()
+        optimiser = torch.optim.SGD(model.parameters(), 0.1)
+        epochs = training._Epochs(parameters, model, optimiser, Accelerator(cpu=True), images)
+        for start in range(0, 128, size):
+            epochs._backward(pixels[start : start + size], images.labels[start : start + size])
+        gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
+    assert gradients[0].norm() > 0
+    assert torch.allclose(*gradients, atol=1e-6 * gradients[0].abs().max().item())  # float32 sums in another order
+
+
+def test_a_compiled_network_in_bfloat16_learns(tiny, monkeypatch):
+    """What `make cifar-gpu` does, but for the compiler's last step, which needs a C++ compiler on a CPU."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compiled(model, backend="aot_eager", fullgraph=True))
+    record = fit(dataclasses.replace(tiny, compile=True, precision="bfloat16"))
+    assert record["environment"]["device"].endswith("bfloat16")
+    assert record["metrics"]["test_accuracy"] > 15  # chance is 10
 
 
 def test_a_class_number_that_no_scheme_ships_for_gets_one_designed(tmp_path, monkeypatch):

@@ -75,6 +75,12 @@ class CodedResNeXt(nn.Module):
         self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
         by_block = schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
         self.schemes = {name: scheme for name, scheme in by_block.items() if scheme.num_active < num_branches}
+        # The first of consecutive blocks with one scheme draws the mask for all of them. It is known here by value:
+        # comparing codewords while the network runs would cut a compiled graph at every block.
+        before = [None, *map(self.schemes.get, self.block_names)]
+        self._draws = {
+            name for name, last in zip(self.block_names, before, strict=False) if self.schemes.get(name) != last
+        }
 
         kernel, stride, pool = STEMS[stem]
         self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, padding=kernel // 2, bias=False)
@@ -132,15 +138,14 @@ class CodedResNeXt(nn.Module):
         Returns:
             Features (B, C, H, W) and, for each coded block run, r·E(t̄) (B, N).
         """
-        masks = self._check_masks(branch_mask or {})
+        masks = self._check_masks(branch_mask or {}, x)
         energies: dict[str, Tensor] = {}
         drop: Tensor | None = None
-        previous: CodingScheme | None = None
         for name in self.block_names[start:stop]:
-            scheme = self.schemes.get(name)
-            if self.training and self.drop_branch > 0 and scheme != previous:
-                drop = self._draw_drop(x) if scheme is not None else None
-            previous = scheme
+            if name not in self.schemes:
+                drop = None
+            elif self.training and self.drop_branch > 0 and (drop is None or name in self._draws):
+                drop = self._draw_drop(x)
             x, spent = self.get_submodule(name)(x, masks.get(name), drop)
             if spent is not None:
                 energies[name] = spent
@@ -159,7 +164,7 @@ class CodedResNeXt(nn.Module):
             x: images, normalised as in training.
             return_energies: also return {block: (B, N)}, r·E(t̄) of every coded block; rows sum to N_act.
             branch_mask: {block: (N,) or (B, N) boolean}, in evaluation; False removes the branch: it counts
-                as zero energy and the normaliser still divides by N.
+                as zero energy and the normaliser still divides by N. It may be on another device.
         Raises:
             ValueError: a mask for an unknown block, of another shape or type, or in training mode.
         """
@@ -172,18 +177,19 @@ class CodedResNeXt(nn.Module):
         kept = torch.rand(x.shape[0], self.num_branches, device=x.device) >= self.drop_branch
         return kept / (1 - self.drop_branch)
 
-    def _check_masks(self, masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def _check_masks(self, masks: Mapping[str, Tensor], x: Tensor) -> Mapping[str, Tensor]:
         if masks and self.training:
             raise ValueError("branch_mask removes branches of a trained network: call model.eval() first")
         for name, mask in masks.items():
             if name not in self.block_names:
                 raise ValueError(f"branch_mask names block {name!r}; the network has {', '.join(self.block_names)}")
-            if mask.dtype != torch.bool or mask.shape[-1] != self.num_branches or mask.ndim > 2:
+            shapes = ((self.num_branches,), (len(x), self.num_branches))
+            if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
                 raise ValueError(
-                    f"branch_mask of {name} must be boolean, ({self.num_branches},) or (B, {self.num_branches}); "
+                    f"branch_mask of {name} must be boolean, {shapes[0]} or, for {len(x)} images, {shapes[1]}; "
                     f"got {mask.dtype} {tuple(mask.shape)}"
                 )
-        return masks
+        return {name: mask.to(x.device) for name, mask in masks.items()}
 
 
 def schemes_by_block(

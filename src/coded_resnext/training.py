@@ -192,7 +192,7 @@ def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoc
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16; emulating it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
