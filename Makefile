@@ -3,8 +3,7 @@
 # make test        what a change must pass; make test-slow the long part
 .DEFAULT_GOAL := help
 PRESET ?= digits
-EPOCHS ?= 60
-WARMUP ?= 6
+RECIPE ?= cifar10-60-epochs
 
 # An active conda environment other than base is used as it is; otherwise .venv.
 ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -23,7 +22,7 @@ help:
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make schemes     the shipped coding schemes again, from nothing; they must come out the same'
 	@echo 'make bench       step time and memory: coded, plain, written out'
-	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (EPOCHS=60); again to go on'
+	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
@@ -62,12 +61,13 @@ schemes: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PYTHON) -m coded_resnext bench
 
-# Where the packages are there already, as on most GPU machines, nothing is installed.
+# Where Python and the packages are there already, as on most GPU machines, nothing is installed.
+READY := import accelerate, filelock, pandas, safetensors, sklearn, sys, timm, torch, torchvision, tqdm, yaml; \
+	assert sys.version_info >= (3, 11) and tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 11)
 cifar-gpu:
-	@python=$$(python3 -c 'import accelerate, pandas, safetensors, sklearn, timm, torchvision; print("python3")' 2>/dev/null) \
-	|| { $(MAKE) --no-print-directory $(INSTALLED) && python=$(PYTHON); } \
-	&& PYTHONPATH=src $$python -m coded_resnext together cifar10 coded-s0 plain-s0 --suffix $(EPOCHS)-epochs \
-		-p epochs=$(EPOCHS) -p warmup_epochs=$(WARMUP) -p norm_batch=512
+	@if python3 -c '$(READY)' 2>/dev/null; then python=python3; \
+	else $(MAKE) --no-print-directory $(INSTALLED) && python=$(PYTHON); fi \
+	&& PYTHONPATH=src $$python -m coded_resnext together $(RECIPE) coded-s0 plain-s0
 
 lab: $(INSTALLED)
 	$(PYTHON) -m jupyter lab --notebook-dir=notebooks

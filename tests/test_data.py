@@ -5,6 +5,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from coded_resnext.data import load_images, normalise, out_of_distribution, split_holdout
@@ -114,6 +115,17 @@ def test_bad_folders(tmp_path, classes, per_class, message):
     (tmp_path / "shapes" / "train").mkdir(parents=True, exist_ok=True)
     with pytest.raises(ValueError, match=message):
         load_images("shapes", "train", root=tmp_path)
+
+
+def test_one_process_downloads_at_a_time(tmp_path, monkeypatch):
+    def download(self):
+        with pytest.raises(Timeout):  # held by whoever downloads
+            FileLock(tmp_path / ".cifar10.lock", timeout=0).acquire()
+        raise URLError("seen")
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", download)
+    with pytest.raises(FileNotFoundError, match="seen"):
+        load_images("cifar10", "train", root=tmp_path)
 
 
 def test_no_network_says_where_to_put_the_files(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Runs side by side: as good as one after the other, and stopped together."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,19 +9,28 @@ import time
 
 import pytest
 
-from coded_resnext.__main__ import main
+from coded_resnext.__main__ import _values, main
 from coded_resnext.checkpoint import load_checkpoint, run_folder
 from coded_resnext.errors import RunsFailed
+from coded_resnext.parameters import TrainingParameters, build
 from coded_resnext.records import read_record
 from coded_resnext.together import train_together, variant_name
 
 EPOCHS = 12  # long enough to be stopped in
-SMALL = {"layers": "[1,1,1]", "width": 4, "branch_width": 1, "warmup_epochs": 1, "epochs": 2}
+SMALL = {"layers": [1, 1, 1], "width": 4, "branch_width": 1, "warmup_epochs": 1, "epochs": 2}
 
 
 def test_variants_keep_their_seed_at_the_end():
     assert variant_name("coded-s0", "60-epochs") == "coded-60-epochs-s0"
     assert variant_name("plain-s0", "") == "plain-s0"
+
+
+def test_values_come_back_from_the_command_line_as_they_were():
+    for value in (1e-05, "", "rand-m4-n3", True, 2, [3, 3], {"layer2": 5}):
+        assert _values([f"key={json.dumps(value)}"])["key"] in (value, str(value))  # 1e-05 is text to YAML
+    assert build(TrainingParameters, _values(["mu=1e-2"]), "here").mu == 0.01
+    with pytest.raises(ValueError, match="no value that YAML can read"):
+        _values(["mu=["])
 
 
 def test_two_runs_are_trained_at_once_and_projected(capfd):
@@ -38,7 +48,7 @@ def test_unknown_runs_and_failing_ones_are_named(capfd):
     assert main(["together", "digits", "coded-s1"]) == 1
     assert "did you mean 'coded-s0'" in capfd.readouterr().err
     with pytest.raises(RunsFailed, match="coded-broken-s0 stopped with an error"):
-        train_together("digits", ["coded-s0"], {"layers": "[0]"}, "broken")
+        train_together("digits", ["coded-s0"], {"layers": [0]}, "broken")
 
 
 def test_stopping_stops_all_and_starting_again_goes_on():

@@ -15,7 +15,8 @@ from coded_resnext import CodedResNeXt, load_images, training
 from coded_resnext.checkpoint import load_checkpoint, run_folder
 from coded_resnext.data import normalise
 from coded_resnext.errors import CheckpointError, TrainingDiverged
-from coded_resnext.parameters import TrainingParameters
+from coded_resnext.parameters import TrainingParameters, check_against_preset, load_preset, to_plain
+from coded_resnext.summaries import run_kinds
 from coded_resnext.training import choose_schemes, fit, is_trained, learning_rate_at, network_options
 
 TINY = TrainingParameters(
@@ -88,6 +89,27 @@ def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny, monkeypatch):
     kept = load_checkpoint(run_folder(tiny.preset, tiny.name))
     assert kept.description["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.weights().values())
+
+
+def test_a_run_that_diverges_in_an_epochs_last_step_is_not_kept(tiny, monkeypatch):
+    """The losses of all steps were finite; what the last one did to the weights shows in the answers alone."""
+    original, last = learning_rate_at, 2 * (1097 // 128) - 1
+
+    def explode(step, parameters, steps_per_epoch):
+        return 1e38 if step == last else original(step, parameters, steps_per_epoch)
+
+    monkeypatch.setattr(training, "learning_rate_at", explode)
+    with pytest.raises(TrainingDiverged, match="no finite numbers after this epoch"):
+        fit(tiny)
+    assert load_checkpoint(run_folder(tiny.preset, tiny.name)).description["epoch"] == 1
+
+
+def test_how_a_machine_works_is_no_part_of_the_recipe(tiny):
+    first = fit(tiny)
+    assert fit(dataclasses.replace(tiny, workers=2)) == first
+    listed = load_preset("digits").runs["coded-s0"]
+    check_against_preset(dataclasses.replace(listed, workers=3))
+    assert run_kinds([{"parameters": to_plain(dataclasses.replace(listed, compile=True))}]) == ["coded"]
 
 
 def test_more_images_in_a_batch_than_there_are(tiny):

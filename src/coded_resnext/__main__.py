@@ -248,7 +248,10 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"a parameter is given as KEY=VALUE, got {pair!r}")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{pair!r} is no value that YAML can read: {error}") from None
     return values
 
 

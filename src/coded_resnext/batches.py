@@ -91,15 +91,21 @@ def crop_and_flip(pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator
     """Pad with black, crop back at a random place, mirror half of the images; uint8 (B, C, H, W) at once."""
     batch, _, height, width = pixels.shape
     device = pixels.device
-    top, left = (torch.from_numpy(rng.integers(0, 2 * pad + 1, batch)).to(device) for _ in range(2))
+    top, left = (_to_device(rng.integers(0, 2 * pad + 1, batch), device) for _ in range(2))
     rows = top[:, None] + torch.arange(height, device=device)
     columns = left[:, None] + torch.arange(width, device=device)
     if flip:
-        mirrored = torch.from_numpy(rng.random(batch) < 0.5).to(device)
+        mirrored = _to_device(rng.random(batch) < 0.5, device)
         columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     padded = F.pad(pixels, (pad,) * 4)
     image = torch.arange(batch, device=device)[:, None, None]
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # indexing gave (B, H, W, C)
+
+
+def _to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """A copy that a GPU need not be waited for: from pinned memory."""
+    host = torch.from_numpy(values)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
 
 
 def rand_augment(configuration: str, mean: tuple[float, ...], size: int) -> object:

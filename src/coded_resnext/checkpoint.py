@@ -108,8 +108,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     path = folder / DESCRIPTION
     if not path.is_file():
         return None
+    text = path.read_text(encoding="utf-8")
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(text)
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path} is damaged ({error}): train again with --force") from None
     for name, expected in description["files"].items():
@@ -117,6 +118,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         if not file.is_file():
             raise CheckpointError(f"{file} is missing, {DESCRIPTION} names it: train again with --force")
         if sha256(file) != expected:
+            if path.read_text(encoding="utf-8") != text:  # training goes on, and has just replaced all three
+                return load_checkpoint(folder)
             raise CheckpointError(
                 f"{file} is not the file that {DESCRIPTION} names: it was cut short, changed, or comes from another "
                 f"checkpoint. Restore it, or train again with --force"

@@ -27,7 +27,12 @@ STAND_IN = "CIFAR-10"  # whose numbers stand beside ours on data that the paper 
 TEST_IMAGES = {"CIFAR-10": 10_000, "CIFAR-100": 10_000, "ImageNet": 50_000}
 READ_BY_EYE = 0.5  # how far a number read off a plot may be from what was measured there
 AGREES, DIFFERS, NOT_RUN, OTHER_DATA = "agrees", "differs", "not run", "other data"
-README_PRESETS = {"cifar10": "CIFAR-10, full", "cifar10-small": "CIFAR-10, small", "digits": "digits"}
+README_PRESETS = {
+    "cifar10": "CIFAR-10, full",
+    "cifar10-60-epochs": "CIFAR-10, 60 epochs",
+    "cifar10-small": "CIFAR-10, small",
+    "digits": "digits",
+}
 MARKS = "<!-- results -->\n", "<!-- /results -->"
 
 

@@ -10,12 +10,15 @@ Small images live in memory as uint8. Images of several sizes stay on disk and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -162,9 +165,14 @@ def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, Im
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (B, C, H, W) to float32: 0 … 1, less the mean, by the deviation of each channel; channels last."""
-    shift = torch.tensor(mean, device=pixels.device).view(1, -1, 1, 1)
-    scale = torch.tensor(std, device=pixels.device).view(1, -1, 1, 1)
+    shift, scale = (_on_device(tuple(values), pixels.device) for values in (mean, std))
     return ((pixels.float() / 255 - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=16)
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Constants of the channels, (1, C, 1, 1); copied once, for a GPU is waited for at every copy."""
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)
 
 
 def read_image(path: Path, mode: str | None = "RGB") -> Image.Image:
@@ -275,7 +283,7 @@ def _torchvision_cifar(name: str, split: str, root: Path) -> ImageSet:
 
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     try:
-        raw = kind(str(root), train=split == "train", download=True)
+        raw = _read_or_download(kind, name, split == "train", root)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged archive is a RuntimeError
         raise FileNotFoundError(
             f"{name} is not there and could not be downloaded ({error}). Put its archive's folder into {root}, "
@@ -284,3 +292,13 @@ def _torchvision_cifar(name: str, split: str, root: Path) -> ImageSet:
     pixels = torch.from_numpy(raw.data).permute(0, 3, 1, 2).contiguous()
     mean, std = CONSTANTS[name]
     return ImageSet(name, torch.tensor(raw.targets), tuple(raw.classes), mean, std, 32, pixels)
+
+
+def _read_or_download(kind: Callable[..., Any], name: str, train: bool, root: Path) -> Any:
+    """One process downloads while others that were started beside it wait, instead of writing the same files."""
+    try:
+        return kind(str(root), train=train, download=False)
+    except RuntimeError:  # not there, or not whole
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{name}.lock"):
+            return kind(str(root), train=train, download=True)

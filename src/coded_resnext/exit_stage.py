@@ -6,12 +6,14 @@ test set is only measured.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import torch
 
 from . import exit_evaluation as early
+from . import paths
 from .accounting import multiply_adds
 from .batches import eval_batches
 from .calibration import Calibration, calibrate, save_calibration
@@ -31,7 +33,7 @@ from .verification import decode_then_verify
 def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     """Early exit of a coded run; of a plain one the point that it has to be compared with.
 
-    The calibration is written beside the checkpoint.
+    The calibration is written beside the checkpoint; of shipped weights, to where all is written that is made here.
 
     Raises:
         ValueError: a coded run that held no images out.
@@ -43,7 +45,9 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     if not run.model.schemes:
         return metrics, {}
 
-    calibration, points, held = calibrate_run(run)
+    shipped = run.checkpoint.folder.is_relative_to(paths.WEIGHTS)
+    folder = paths.OWN_WEIGHTS / run.checkpoint.folder.name if shipped else run.checkpoint.folder
+    calibration, points, held = calibrate_run(run, folder)
     rules = {name: StoppingRule(run.model.schemes, name, {}, calibration).everywhere() for name in STOPS_ABOVE}
     costs = {name: early.exit_costs(run.model, rule, size) for name, rule in rules.items()}
     curves = []
@@ -78,8 +82,8 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     }
 
 
-def calibrate_run(run: Run) -> tuple[Calibration, dict[str, list[OperatingPoint]], Predictions]:
-    """Calibrate a coded run and keep the calibration beside its checkpoint.
+def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[OperatingPoint]], Predictions]:
+    """Calibrate a coded run and keep the calibration in a folder.
 
     Returns:
         The calibration, the thresholds on each policy's trade-off, and the predictions of the held-out images.
@@ -93,7 +97,7 @@ def calibrate_run(run: Run) -> tuple[Calibration, dict[str, list[OperatingPoint]
     calibration, points = early.fit_targets(
         run.model, calibration, held, run.held.labels, run.test.image_size
     )
-    save_calibration(run.checkpoint.folder, calibration)
+    save_calibration(folder, calibration)
     return calibration, points, held
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import paths
 from .accounting import multiply_adds
 from .batches import eval_batches
 from .calibration import load_calibration
@@ -47,7 +48,9 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> str:
         FileNotFoundError: no checkpoint or no calibration, saying what makes them.
     """
     run = _run(preset, name)
-    calibration = load_calibration(run.checkpoint.folder, run.model)
+    folder = run.checkpoint.folder
+    own = paths.OWN_WEIGHTS / folder.name  # of shipped weights that were calibrated here
+    calibration = load_calibration(own, run.model) or load_calibration(folder, run.model)
     if calibration is None:
         how = "run 10_early_exit first"
         if isinstance(run.checkpoint, ShippedCheckpoint):

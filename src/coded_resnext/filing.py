@@ -30,7 +30,8 @@ def calibrate_shipped(name: str) -> Calibration:
         ValueError: unknown weights, a plain network, or one that held no images out.
     """
     checkpoint = shipped_checkpoint(name)
-    return calibrate_run(Run(checkpoint, EvaluationParameters(checkpoint.description["parameters"]["preset"])))[0]
+    run = Run(checkpoint, EvaluationParameters(checkpoint.description["parameters"]["preset"]))
+    return calibrate_run(run, checkpoint.folder)[0]
 
 
 def file_weights(preset: str, run: str) -> dict[str, Any]:

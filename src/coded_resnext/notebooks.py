@@ -27,11 +27,21 @@ import nbformat
 
 from .errors import NotebookFailed
 from .parameters import load_preset, to_plain, typed, unknown
-from .paths import FIGURES, NOTEBOOKS, OUT, PACKAGE, PAPER, RESULTS, RUNS
+from .paths import COMMITTED_RESULTS, FIGURES, NOTEBOOKS, OUT, PACKAGE, PAPER, PRESETS, RESULTS, RUNS, WEIGHTS
 from .records import sha256, write_atomically
 
 TRAIN = "03_train"
 KERNEL = "python3"
+SHOWS = {  # the stages whose records a notebook shows; what it has not written itself may come from git
+    "04_accuracy": ("accuracy",),
+    "05_specialisation": ("specialisation",),
+    "06_binary_classifiers": ("binary",),
+    "07_early_decoding": ("early",),
+    "08_ablations": ("accuracy", "early", "binary"),
+    "09_subnetworks": ("subnetworks", "surgery"),
+    "10_early_exit": ("exits",),
+    "11_paper_vs_ours": ("accuracy", "specialisation", "binary", "early"),
+}
 MOST_AT_ONCE = 4  # trainings side by side on a CPU, each with its share of the cores: small networks use few well
 
 
@@ -150,11 +160,15 @@ def _execute(unit: Unit, force: bool) -> None:
         print(f"{unit.name:32}  done before", flush=True)
         return
     print(f"{unit.name:32}  …", flush=True)
-    inputs, before = _inputs(unit), _state(unit)
+    inputs, before = _inputs(unit), _state(unit)  # the code may change while it runs
     takes_force = force and "force" in default_parameters(unit.notebook)
     run(unit.notebook, unit.parameters | ({"force": True} if takes_force else {}), unit.executed)
     outputs = [path for path, when in _state(unit).items() if before.get(path) != when]
-    stamp = {"inputs": inputs, "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs}}
+    stamp = {
+        "inputs": inputs,
+        "records": _records(unit),
+        "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs},
+    }
     write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
     print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
 
@@ -205,7 +219,7 @@ def is_done(unit: Unit) -> bool:
     if not path.is_file():
         return False
     stamp = json.loads(path.read_text(encoding="utf-8"))
-    if stamp["inputs"] != _inputs(unit):
+    if (stamp["inputs"], stamp.get("records")) != (_inputs(unit), _records(unit)):
         return False
     return all((OUT / name).is_file() and sha256(OUT / name) == known for name, known in stamp["outputs"].items())
 
@@ -254,17 +268,30 @@ def _read(name: str) -> nbformat.NotebookNode:
 
 
 def _inputs(unit: Unit) -> str:
-    """A hash of all that decides what a unit shows: code, parameters, the checkpoints it would evaluate, and records
-    that no notebook writes but commands do.
+    """A hash of all that decides what a unit shows, but for records that notebooks write: code, parameters, the
+    checkpoints and shipped weights it would evaluate, and records that commands write.
     """
     parts = [cell.source for cell in _read(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
-    files = sorted(PACKAGE.rglob("*.py")) + sorted(PAPER.glob("*.csv"))
+    files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(PACKAGE.rglob(kind))]
+    files += [PRESETS / f"{unit.preset}.yaml", *sorted(PAPER.glob("*.csv"))]
     if unit.notebook != TRAIN:
-        files += sorted((RUNS / unit.preset).glob("*/checkpoint.json"))
+        files += sorted((RUNS / unit.preset).glob("*/checkpoint.json")) + sorted(WEIGHTS.glob(f"{unit.preset}-*.json"))
         for measured in ("schemes/*.json", "benchmark/*.json", f"{unit.preset}/timing-*.json"):
             files += sorted(RESULTS.glob(measured))
-    return hashlib.sha256("\n".join(parts + [sha256(file) for file in files]).encode()).hexdigest()
+    return _hash(parts + [sha256(file) for file in files])
+
+
+def _records(unit: Unit) -> str:
+    """A hash of the records that a unit shows, which it may have written just now."""
+    folders = dict.fromkeys((COMMITTED_RESULTS, RESULTS))
+    patterns = [f"{unit.preset}/{stage}-*.json" for stage in SHOWS.get(unit.notebook, ())]
+    files = [file for folder in folders for pattern in patterns for file in sorted(folder.glob(pattern))]
+    return _hash([sha256(file) for file in files])
+
+
+def _hash(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _state(unit: Unit) -> dict[Path, int]:

@@ -136,8 +136,19 @@ class OnnxNetwork:
         self.energies = [name.removeprefix(ENERGIES) for name in outputs if name != LOGITS]
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Logits (B, m) and energies by block of normalised images (B, C, H, W), float32."""
-        logits, *energies = self.session.run([LOGITS, *(ENERGIES + name for name in self.energies)], {INPUT: images})
+        """Logits (B, m) and energies by block of normalised images (B, C, H, W), float32.
+
+        A file that was exported for batches of one size gets its last one filled up, and what fills it is not returned.
+        """
+        size = self.session.get_inputs()[0].shape[0]
+        names = [LOGITS, *(ENERGIES + name for name in self.energies)]
+        if not isinstance(size, int):
+            answers = self.session.run(names, {INPUT: images})
+        else:
+            filled = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
+            pieces = [self.session.run(names, {INPUT: filled[i : i + size]}) for i in range(0, len(filled), size)]
+            answers = [np.concatenate(piece)[: len(images)] for piece in zip(*pieces, strict=True)]
+        logits, *energies = answers
         return logits, dict(zip(self.energies, energies, strict=True))
 
 

@@ -6,6 +6,7 @@ papermill checks neither.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import re
@@ -18,6 +19,7 @@ import yaml
 from .paths import PRESETS
 
 T = TypeVar("T")
+HOW = ("workers", "compile")  # training parameters that suit a machine and are no part of a run's recipe
 
 
 @dataclass(frozen=True)
@@ -186,10 +188,13 @@ def check_against_preset(parameters: TrainingParameters) -> None:
     if parameters.preset not in preset_names():
         raise ValueError(unknown("preset", parameters.preset, preset_names()))
     listed = load_preset(parameters.preset).runs.get(parameters.name)
-    if listed is not None and listed != parameters:
+    if listed is None:
+        return
+    lists, has = recipe(to_plain(listed)), recipe(to_plain(parameters))
+    if lists != has:
         raise ValueError(
             f"run {parameters.name!r} of preset {parameters.preset} is listed with other parameters: "
-            f"{differences(to_plain(listed), to_plain(parameters))}. Give this run a name of its own"
+            f"{differences(lists, has)}. Give this run a name of its own"
         )
 
 
@@ -242,6 +247,11 @@ def with_defaults(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**to_plain(TrainingParameters()), **stored}
 
 
+def recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What of training parameters decides the outcome, with defaults: not how a machine is made to work at it."""
+    return {key: value for key, value in with_defaults(stored).items() if key not in HOW}
+
+
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     """What two parameter dictionaries disagree about, in words."""
     keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
@@ -256,13 +266,16 @@ def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
 
 
 def typed(key: str, value: Any, default: Any, where: str) -> Any:
-    """The value, if it has the type of the default; whole numbers pass for floats, and lists become tuples.
+    """The value, if it has the type of the default.
+
+    Whole numbers pass for floats, and so do "1e-2" and the like, which are text to YAML; lists become tuples.
 
     Raises:
         TypeError: naming the parameter, what its default is like and what came.
     """
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
+    if isinstance(default, float) and type(value) in (int, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
     if isinstance(value, tuple):
         value = list(value)
     fits = type(value) is type(default)

@@ -22,4 +22,5 @@ OUT = Path(os.environ.get("CODED_RESNEXT_OUT", ROOT)).resolve()
 RESULTS = OUT / "data" / "results"
 RUNS = OUT / "data" / "runs"
 FIGURES = OUT / "figures"
+OWN_WEIGHTS = OUT / "data" / "weights"  # where what is made for shipped weights goes: the same, unless OUT is elsewhere
 RAW = Path(os.environ.get("CODED_RESNEXT_DATA", ROOT / "data" / "raw")).resolve()

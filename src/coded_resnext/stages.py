@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .accounting import multiply_adds
 from .checkpoint import Checkpoint, load_checkpoint, run_folder
-from .data import ImageSet
+from .data import ImageSet, out_of_distribution
 from .evaluation import (
     average_precisions,
     binary_classifiers,
@@ -30,6 +30,7 @@ from .evaluation import (
 from .exit_stage import measure_exits
 from .parameters import EvaluationParameters, load_preset, unknown
 from .paths import RUNS
+from .precision import full_float32
 from .prediction import predict
 from .pretrained import ShippedCheckpoint, is_shipped, shipped_checkpoint
 from .records import begin, read_record, write_record
@@ -238,14 +239,22 @@ def _evaluate_anew(
     if stage == "specialisation":
         settings |= {"repeats": parameters.repeats, "block": parameters.block}
     current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
-    if current and not parameters.force:
+    if current and not parameters.force and not _foreign_came(record):
         return record
     return _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
 
 
+def _foreign_came(record: dict[str, Any]) -> bool:
+    """Whether a record was made without the foreign images that are there now."""
+    numbers = {"binary": record["metrics"].get("mean_precision_out"), "exits": record.get("rejection")}
+    missing = record["stage"] in numbers and not numbers[record["stage"]]
+    return missing and out_of_distribution(record["parameters"]["data"]) is not None
+
+
 def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
-    metrics, more = STAGES[stage].measure(run)
+    with full_float32():
+        metrics, more = STAGES[stage].measure(run)
     return write_record(
         run.training["preset"], stage, name,
         parameters=settings,

@@ -20,6 +20,7 @@ from .parameters import unknown
 
 # Whether a score at or above the threshold stops, or one at or below it.
 STOPS_ABOVE = {"distance": False, "margin": True, "entropy": False, "patience": True, "posterior": True}
+ROUNDING = 1e-6  # of the largest score: several times the step of float32
 LOOK_BACK = ("patience", "posterior")  # policies whose score depends on the blocks before
 
 
@@ -95,7 +96,8 @@ class StoppingRule:
                 expected, fits = "a finite number of at least 0", 0 <= threshold < math.inf
             else:
                 kind = "a whole number" if policy == "patience" else "a number"
-                expected, fits = f"{kind} in {low:g} … {high:.4g}", low <= threshold <= high
+                rounding = ROUNDING * high  # scores are float32, and thresholds are scores that were seen
+                expected, fits = f"{kind} in {low:g} … {high:.4g}", low - rounding <= threshold <= high + rounding
             if not fits or (policy == "patience" and not float(threshold).is_integer()):
                 raise ValueError(
                     f"threshold of {name} for policy {policy!r} must be {expected}, got {threshold!r}; "

@@ -18,6 +18,7 @@ from .block import CodedBottleneck
 from .codes import CodingScheme
 from .errors import NotEqual
 from .model import CodedResNeXt, class_mask
+from .precision import full_float32
 
 # Largest difference between the masked and the cut network, over the largest value. Both are the same sums in another
 # order: the rounding of one block, some 1e-16 or 1e-7, is amplified a few hundred times by those after it.
@@ -118,6 +119,7 @@ def check_classes(classes: Iterable[int], num_classes: int) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
+@full_float32()
 def check_equal(model: CodedResNeXt, subnetwork: Subnetwork) -> dict[str, Any]:
     """Compare a subnetwork with the masked full network on random images: logits, and energies of kept branches.
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from .parameters import load_preset, to_plain, with_defaults
+from .parameters import HOW, load_preset, to_plain, with_defaults
 from .records import metric
 
 Record = Mapping[str, Any]
 
 Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
-NO_KIND = ("name", "seed", "preset", "coded")  # what does not make a run another kind; "coded" is the kind's first word
+NO_KIND = ("name", "seed", "preset", "coded", *HOW)  # what makes no other kind of run; "coded" is its first word
 CODED_ONLY = ("mu", "drop_branch", "exponent", "branch_sum", "active")  # a plain network has no use for them
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
 POINT_COLUMNS = ("threshold", "recall", "precision", "average_precision", "precision_out", "average_precision_out")

@@ -5,6 +5,7 @@ Each run is a process of its own, resumable like any other. Stopping this stops 
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -67,7 +68,8 @@ def variant_name(run: str, suffix: str) -> str:
 
 
 def _start(preset: str, name: str, like: str, changes: Mapping[str, Any]) -> subprocess.Popen[str]:
-    options = [item for key, value in changes.items() for item in ("-p", f"{key}={value}")]
+    # As JSON, which YAML reads as the same values: 1e-05 without quotes would come back as text, and '' as nothing.
+    options = [item for key, value in changes.items() for item in ("-p", f"{key}={json.dumps(value)}")]
     command = [sys.executable, "-m", PACKAGE.name, "train", preset, name, "--like", like, *options]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 

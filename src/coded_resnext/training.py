@@ -11,12 +11,15 @@ import contextlib
 import math
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
+from tqdm import tqdm
 
 from .batches import Augmentation, seeds, train_batches
 from .checkpoint import (
@@ -33,7 +36,8 @@ from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
 from .errors import CheckpointError, TrainingDiverged
 from .losses import CodingLoss
 from .model import CodedResNeXt
-from .parameters import TrainingParameters, check_against_preset, differences, to_plain, with_defaults
+from .parameters import TrainingParameters, check_against_preset, differences, recipe, to_plain
+from .precision import computes_bfloat16, full_float32
 from .prediction import predict
 from .records import begin, read_record, record_path, write_record
 
@@ -41,6 +45,7 @@ CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
 
 
+@full_float32()
 def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any]:
     """Train one network to its last epoch, or go on where a stopped run was; returns the training record.
 
@@ -60,7 +65,9 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     if checkpoint and is_trained(parameters):
         return read_record(parameters.preset, "training", parameters.name)
 
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())  # said so, or torchrun's CPU processes stay alone
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one evaluates
+    # Told that there is no GPU, or torchrun's CPU processes stay alone.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     device = accelerator.device
     train, held = split_holdout(
         load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, HOLDOUT_SEED
@@ -140,7 +147,7 @@ def is_trained(parameters: TrainingParameters) -> bool:
         checkpoint is not None
         and checkpoint.description["epoch"] == parameters.epochs
         and record["checkpoint"] == checkpoint.weights_hash
-        and with_defaults(record["parameters"]) == to_plain(parameters)
+        and recipe(record["parameters"]) == recipe(to_plain(parameters))
     )
 
 
@@ -187,13 +194,6 @@ def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoc
     done = (step - warmup) / max(1, parameters.epochs * steps_per_epoch - warmup)
     low, high = parameters.final_learning_rate, parameters.learning_rate
     return low + (high - low) * (1 + math.cos(math.pi * done)) / 2
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16; emulating it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:
@@ -247,7 +247,8 @@ class _Epochs:
             seed=p.seed, epoch=epoch, device=self.device, workers=p.workers,
             rank=self.accelerator.process_index, world=self.accelerator.num_processes,
         )  # fmt: skip
-        for step in range(self.steps):
+        quiet = None if self.accelerator.is_main_process else True  # None: without a terminal
+        for step in tqdm(range(self.steps), f"epoch {epoch + 1}", leave=False, disable=quiet):
             rate = learning_rate_at(epoch * self.steps + step, p, self.steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
@@ -296,7 +297,7 @@ def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
     checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
     if checkpoint is None:
         return None
-    has, wants = with_defaults(checkpoint.description["parameters"]), to_plain(parameters)
+    has, wants = recipe(checkpoint.description["parameters"]), recipe(to_plain(parameters))
     if has != wants:
         raise CheckpointError(
             f"the checkpoint of run {parameters.preset}/{parameters.name} was made with other parameters: "
@@ -306,8 +307,17 @@ def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
 
 
 def _answers(model: CodedResNeXt, images: ImageSet, device: torch.device) -> dict[str, float]:
-    """Accuracy of the softmax and, of a coded network, of its last block as a decoder, percent."""
+    """Accuracy of the softmax and, of a coded network, of its last block as a decoder, percent.
+
+    Raises:
+        TrainingDiverged: logits that are no finite numbers.
+    """
     predictions = predict(model, images, EVALUATION_BATCH, device)
+    if not torch.isfinite(predictions.logits).all():  # an epoch's last step, of which no loss has told
+        raise TrainingDiverged(
+            "logits are no finite numbers after this epoch: lower learning_rate or mu. "
+            "The checkpoint of the epoch before is kept"
+        )
     answers = {"accuracy": predictions.accuracy(images.labels)}
     if model.schemes:
         block, scheme = list(model.schemes.items())[-1]

@@ -157,6 +157,11 @@ def test_what_is_done_is_not_done_again(monkeypatch, capsys):
     timing.write_text("{}")
     assert {unit.notebook for unit in units("digits") if is_done(unit)} == {"03_train"}
     timing.unlink()
+    foreign = timing.with_name("early-made-up.json")  # a record that came from git
+    foreign.write_text("{}")
+    shown = {unit.notebook for unit in units("digits") if not is_done(unit)}
+    foreign.unlink()
+    assert shown == {"07_early_decoding", "08_ablations", "11_paper_vs_ours"}
     executed.clear()
     monkeypatch.setattr(notebooks, "_inputs", lambda unit: "other code")
     reproduce("digits")
