@@ -115,7 +115,7 @@ def keeps(
         "drop": 100 * (lost - won) / n,
         "drop_error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
         "multiply_adds": float(spent.mean()),
-        "multiply_adds_error": float(Z95 * spent.std() / math.sqrt(n)),
+        "multiply_adds_error": round(Z95 * float(spent.std()) / math.sqrt(n), 9),  # 0 where all leave at one place
         "exits": shares(answers, len(model.schemes)),
     }
 
