@@ -275,8 +275,9 @@ def _inputs(unit: Unit) -> str:
     parts.append(json.dumps(unit.parameters, sort_keys=True))
     files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(PACKAGE.rglob(kind))]
     files += [PRESETS / f"{unit.preset}.yaml", *sorted(PAPER.glob("*.csv"))]
-    if unit.notebook != TRAIN:
+    if unit.notebook in SHOWS:
         files += sorted((RUNS / unit.preset).glob("*/checkpoint.json")) + sorted(WEIGHTS.glob(f"{unit.preset}-*.json"))
+    if unit.notebook != TRAIN:
         for measured in ("schemes/*.json", "benchmark/*.json", f"{unit.preset}/timing-*.json"):
             files += sorted(RESULTS.glob(measured))
     return _hash(parts + [sha256(file) for file in files])
