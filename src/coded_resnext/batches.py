@@ -105,7 +105,7 @@ def crop_and_flip(pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator
 def _to_device(values: np.ndarray, device: torch.device) -> Tensor:
     """A copy that a GPU need not be waited for: from pinned memory."""
     host = torch.from_numpy(values)
-    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)
 
 
 def rand_augment(configuration: str, mean: tuple[float, ...], size: int) -> object:
