@@ -35,6 +35,14 @@ def test_an_epoch_repeats_and_epochs_differ():
     assert not same(epoch_of(digits, augmentation), epoch_of(digits, augmentation, seed=1))
 
 
+def test_no_two_purposes_and_no_two_keys_share_numbers():
+    """numpy pads a short key with zeros: without its length (7, 3) and (7, 3, 0) were one generator."""
+    keys = [("order", 7, 3), ("order", 7, 3, 0), ("order", 7, 3, 0, 0), ("order", 7), ("crop and flip", 7, 3)]
+    drawn = {seeds(*key).integers(2**63) for key in keys}
+    assert len(drawn) == len(keys)
+    assert seeds("order", 7, 3).integers(2**63) in drawn
+
+
 def test_workers_do_not_change_what_is_seen(photos):
     """RandAugment by two processes or none; and the caller's generators are left alone."""
     augmentation = Augmentation("rand-m4-n3", pad=2, flip=True)
@@ -68,9 +76,9 @@ def test_crop_and_flip_against_one_image_at_a_time():
     padded[1:4, 1:4] = image[0, 0]
     crops = {tuple(padded[i : i + 3, j : j + 3].flatten().tolist()) for i in range(3) for j in range(3)}
     mirrored = {tuple(torch.tensor(c).view(3, 3).flip(1).flatten().tolist()) for c in crops}
-    seen = crop_and_flip(image.expand(2000, 1, 3, 3), 1, True, seeds(0))
+    seen = crop_and_flip(image.expand(2000, 1, 3, 3), 1, True, seeds("test", 0))
     assert {tuple(row.flatten().tolist()) for row in seen} == crops | mirrored
-    unflipped = crop_and_flip(image.expand(500, 1, 3, 3), 1, False, seeds(0))
+    unflipped = crop_and_flip(image.expand(500, 1, 3, 3), 1, False, seeds("test", 0))
     assert {tuple(row.flatten().tolist()) for row in unflipped} == crops
 
 

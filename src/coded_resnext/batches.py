@@ -7,6 +7,7 @@ that is started again after an interruption is the same epoch, with any number o
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,9 +40,13 @@ class Augmentation:
     flip: bool = False
 
 
-def seeds(*key: int) -> np.random.Generator:
-    """A generator that depends on the key alone."""
-    return np.random.default_rng(np.random.SeedSequence(key))
+def seeds(purpose: str, *key: int) -> np.random.Generator:
+    """A generator that depends on what it is for and on a key, and on nothing else.
+
+    The purpose and the key's length are part of what is hashed: numpy pads short keys with zeros, so that
+    (7, 3) and (7, 3, 0) alone would draw the same numbers.
+    """
+    return np.random.default_rng(np.random.SeedSequence([zlib.crc32(purpose.encode()), len(key), *key]))
 
 
 def train_batches(
@@ -61,7 +66,7 @@ def train_batches(
     The shuffled set is cut into batches of `batch_size`, dealt to the processes in turn; an incomplete last
     round is left out, so that every process has the same number.
     """
-    order = torch.from_numpy(seeds(seed, epoch).permutation(len(images)))
+    order = torch.from_numpy(seeds("order", seed, epoch).permutation(len(images)))
     count = len(images) // (batch_size * world)
     rows = [order[(i * world + rank) * batch_size :][:batch_size] for i in range(count)]
     loader = DataLoader(
@@ -71,7 +76,7 @@ def train_batches(
         num_workers=workers if augmentation.randaugment or images.pixels is None else 0,
         pin_memory=device.type == "cuda",
     )
-    rng = seeds(seed, epoch, rank, 1)
+    rng = seeds("crop and flip", seed, epoch, rank)
     for pixels, labels in loader:
         pixels = pixels.to(device, non_blocking=True)
         if images.pixels is not None and (augmentation.pad or augmentation.flip):
@@ -159,7 +164,7 @@ class _HostBatches(Dataset):
             return torch.stack([to_uint8(self._augmented(i)) for i in rows.tolist()]), labels
 
     def _augmented(self, index: int) -> Image.Image:
-        rng = seeds(*self.key, index, 2)
+        rng = seeds("augment one image", *self.key, index)
         random.seed(int(rng.integers(2**63)))  # timm draws from both global generators
         np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
         image = self.images.image(index)

@@ -163,6 +163,31 @@ def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, Im
     return images.subset(np.sort(kept)), images.subset(np.sort(held))
 
 
+def spread(images: ImageSet, count: int) -> ImageSet:
+    """At most `count` of the images, at equal distances in the set, which is sorted by class or in no order."""
+    return images.subset(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
+
+
+def draw_per_class(images: ImageSet, count: int, rng: np.random.Generator) -> ImageSet:
+    """`count` images of every class, drawn at random, in the order of the set.
+
+    Never its first ones: image folders are sorted by what they show, and such a subset does not stand for its class.
+
+    Raises:
+        ValueError: a class with fewer images.
+    """
+    labels = images.labels.numpy()
+    drawn = []
+    for k, name in enumerate(images.classes):
+        there = np.flatnonzero(labels == k)
+        if len(there) < count:
+            raise ValueError(
+                f"images_per_class is {count}, but class {name} of {images.name} has {len(there)} to train on"
+            )
+        drawn.append(rng.choice(there, count, replace=False))
+    return images.subset(np.sort(np.concatenate(drawn)))
+
+
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (B, C, H, W) to float32: 0 … 1, less the mean, by the deviation of each channel; channels last."""
     shift, scale = (_on_device(tuple(values), pixels.device) for values in (mean, std))

@@ -51,7 +51,7 @@ def branch_removal(
     model.eval()
     words = torch.tensor(model.schemes[block].words, device=device)
     start = model.block_names.index(block)
-    rng = seeds(seed, 3)
+    rng = seeds("branch removal", seed)
     places = [torch.from_numpy(rng.random((len(images), words.shape[1]))) for _ in range(repeats)]  # before batches
     batches = zip(*(whole.split(batch_size) for whole in places), strict=True)
     right: dict[tuple[str, int, int], int] = {}
@@ -183,7 +183,7 @@ def training_threshold(logits: Tensor, images: ImageSet, k: int, *, seed: int) -
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:
     """Nine negatives for each positive, without replacement and by seed; all of them when there are fewer."""
     wanted = min(len(negatives), NEGATIVES_PER_POSITIVE * positives)
-    return negatives[seeds(*key).choice(len(negatives), wanted, replace=False)]
+    return negatives[seeds("negatives", *key).choice(len(negatives), wanted, replace=False)]
 
 
 def logit_histograms(

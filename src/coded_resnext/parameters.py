@@ -19,7 +19,7 @@ import yaml
 from .paths import PRESETS
 
 T = TypeVar("T")
-HOW = ("workers", "compile")  # training parameters that suit a machine and are no part of a run's recipe
+HOW = ("workers", "compile", "evaluate_every")  # suit a machine or a reader, and are no part of a run's recipe
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class TrainingParameters:
         data: data set, see data.py.
         image_size: 0 for images of one size, kept in memory; else the crop that images on disk are resized to.
         holdout: training images set aside, never trained on, for choices and calibration.
+        images_per_class: how many of the others are trained on, drawn by the seed; 0 for all.
         layers, num_branches, branch_width, width, stem: the network, see CodedResNeXt.
         active: N_act by stage or block, e.g. {"layer2": 5}; what is not named is conventional.
         coded: False trains the plain network of the same size.
@@ -46,6 +47,7 @@ class TrainingParameters:
         momentum, weight_decay: of SGD with Nesterov's momentum; the decay reaches every parameter.
         randaugment, pad, flip: see Augmentation.
         precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes in it.
+        evaluate_every: epochs between evaluations on the images held out (or of the test); the last is always one.
         compile: torch.compile the network.
         workers: processes that augment with PIL.
         seed: of initialisation, order, augmentation and dropping.
@@ -56,6 +58,7 @@ class TrainingParameters:
     data: str = "digits"
     image_size: int = 0
     holdout: int = 200
+    images_per_class: int = 0
     layers: tuple[int, ...] = (2, 2, 2)
     num_branches: int = 10
     branch_width: int = 4
@@ -79,17 +82,21 @@ class TrainingParameters:
     pad: int = 1
     flip: bool = False
     precision: str = "auto"
+    evaluate_every: int = 1
     compile: bool = False
     workers: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("num_branches", "branch_width", "width", "epochs", "learning_rate", "batch_size", "norm_batch")
+        positive = (
+            "num_branches", "branch_width", "width", "epochs", "learning_rate", "batch_size", "norm_batch",
+            "evaluate_every",
+        )  # fmt: skip
         for key in positive:
             _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
         not_negative = (
-            "image_size", "holdout", "mu", "warmup_epochs", "final_learning_rate", "momentum", "weight_decay", "pad",
-            "workers", "seed",
+            "image_size", "holdout", "images_per_class", "mu", "warmup_epochs", "final_learning_rate", "momentum",
+            "weight_decay", "pad", "workers", "seed",
         )  # fmt: skip
         for key in not_negative:
             _require(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))

@@ -39,7 +39,7 @@ def forget_and_learn(
         in what share of the coded blocks the spare codeword is the old one (`same_codeword`).
     """
     count = model.num_classes
-    train = train.subset(seeds(seed, 7).permutation(len(train))[:MOST_IMAGES])
+    train = train.subset(seeds("images to learn anew", seed).permutation(len(train))[:MOST_IMAGES])
     whole = predict(model, test, batch_size, device).logits.argmax(1)
     rows: list[Row] = []
     for k in range(min(count, MOST_CLASSES)):

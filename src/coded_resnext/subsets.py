@@ -76,7 +76,7 @@ def subset_curves(
         full: of the full network on `images`.
         seed: of the choice of classes.
     """
-    rng = seeds(seed, 4)
+    rng = seeds("subsets of classes", seed)
     rows: list[Row] = []
     for m in subset_sizes(model.num_classes):
         for repeat in range(SUBSETS if m < model.num_classes else 1):

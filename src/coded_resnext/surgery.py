@@ -36,7 +36,7 @@ def spare_codeword(scheme: CodingScheme, *, seed: int = 0) -> np.ndarray:
     if math.comb(n, w) <= MOST_WORDS:
         places = np.array(list(combinations(range(n), w)))
     else:
-        rng = seeds(seed, 5)
+        rng = seeds("new codeword", seed)
         places = np.stack([rng.permutation(n)[:w] for _ in range(MOST_WORDS)])
     words = np.zeros((len(places), n), dtype=np.int32)
     np.put_along_axis(words, places, 1, axis=1)
@@ -107,7 +107,7 @@ def train_new_class(
     coding_loss = CodingLoss(model.schemes).to(device)
     model.eval()
     for epoch in range(epochs):
-        order = seeds(seed, epoch, 6).permutation(len(images))
+        order = seeds("order of surgery", seed, epoch).permutation(len(images))
         for pixels, labels in eval_batches(images.subset(order), batch_size, device):
             logits, energies = model(pixels, return_energies=True)
             (F.cross_entropy(logits, labels) + mu * coding_loss(energies, labels)).backward()

@@ -8,11 +8,11 @@ import torch
 
 from .checkpoint import Checkpoint
 from .codes import CodingScheme
-from .data import HOLDOUT_SEED, ImageSet, load_images, out_of_distribution, split_holdout
+from .data import ImageSet, load_images, out_of_distribution
 from .folding import images_at_once
 from .model import CodedResNeXt, schemes_by_block
 from .parameters import EvaluationParameters, TrainingParameters, build
-from .training import choose_schemes
+from .training import choose_schemes, training_images
 
 
 class Run:
@@ -54,7 +54,7 @@ class Run:
     @cached_property
     def train(self) -> ImageSet:
         """The images it was trained on, without those held out."""
-        return split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[0]
+        return self._split[0]
 
     @cached_property
     def held(self) -> ImageSet:
@@ -63,13 +63,17 @@ class Run:
         Raises:
             ValueError: a run that held none out.
         """
-        held = split_holdout(self._load("train"), self.training["holdout"], seed=HOLDOUT_SEED)[1]
+        held = self._split[1]
         if held is None:
             raise ValueError(
                 f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
                 f"train one with holdout above 0"
             )
         return held
+
+    @cached_property
+    def _split(self) -> tuple[ImageSet, ImageSet | None]:
+        return training_images(build(TrainingParameters, self.training, self.training["name"]), self._load("train"))
 
     @cached_property
     def foreign(self) -> ImageSet | None:

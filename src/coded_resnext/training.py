@@ -32,7 +32,7 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .codes import CodingScheme, load_scheme, scheme_path
-from .data import HOLDOUT_SEED, ImageSet, load_images, split_holdout
+from .data import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, split_holdout, spread
 from .errors import CheckpointError, TrainingDiverged
 from .losses import CodingLoss
 from .model import CodedResNeXt
@@ -43,6 +43,7 @@ from .records import begin, read_record, record_path, write_record
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
+CLEAN_IMAGES = 5000  # training images, not augmented, that say in evaluation mode how well a finished run is fitted
 
 
 @full_float32()
@@ -69,8 +70,8 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     # Told that there is no GPU, or torchrun's CPU processes stay alone.
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     device = accelerator.device
-    train, held = split_holdout(
-        load_images(parameters.data, "train", image_size=parameters.image_size), parameters.holdout, HOLDOUT_SEED
+    train, held = training_images(
+        parameters, load_images(parameters.data, "train", image_size=parameters.image_size)
     )
     test = load_images(parameters.data, "test", image_size=parameters.image_size).normalised_as(train.mean, train.std)
     if test.classes != train.classes:
@@ -112,7 +113,8 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
         epoch_begun = time.perf_counter()
         row = runner.train(epoch)
         if accelerator.is_main_process:
-            row |= _answers(model, held or test, device)
+            if len(history) + 1 == parameters.epochs or (epoch + 1) % parameters.evaluate_every == 0:
+                row |= _answers(model, held or test, device)
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
@@ -128,7 +130,10 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
             parameters=to_plain(parameters),
             seed=parameters.seed,
             checkpoint=finished.weights_hash,
-            metrics={f"test_{key}": value for key, value in _answers(model, test, device).items()},
+            metrics={
+                **{f"test_{key}": value for key, value in _answers(model, test, device).items()},
+                "clean_train_accuracy": _answers(model, spread(train, CLEAN_IMAGES), device)["accuracy"],
+            },
             history=history,
             beginning=beginning,
             seconds=finished.description["seconds"],
@@ -149,6 +154,17 @@ def is_trained(parameters: TrainingParameters) -> bool:
         and record["checkpoint"] == checkpoint.weights_hash
         and recipe(record["parameters"]) == recipe(to_plain(parameters))
     )
+
+
+def training_images(parameters: TrainingParameters, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:
+    """What of a training set a run learns from, and what is held out of it (None where nothing is).
+
+    The same images are held out of every run; with `images_per_class` the seed draws from the others.
+    """
+    train, held = split_holdout(images, parameters.holdout, HOLDOUT_SEED)
+    if parameters.images_per_class:
+        train = draw_per_class(train, parameters.images_per_class, seeds("training images", parameters.seed))
+    return train, held
 
 
 def network_options(parameters: TrainingParameters, images: ImageSet) -> dict[str, Any]:
@@ -238,7 +254,7 @@ class _Epochs:
             TrainingDiverged: with the epoch and step, counted from 1.
         """
         p = self.parameters
-        torch.manual_seed(int(seeds(p.seed, epoch, self.accelerator.process_index, 0).integers(2**63)))
+        torch.manual_seed(int(seeds("dropping", p.seed, epoch, self.accelerator.process_index).integers(2**63)))
         self.model.train()
         sums = torch.zeros(self.steps, 3, device=self.device)  # cross entropy, coding loss, right answers
         begun = time.perf_counter()
@@ -330,10 +346,13 @@ _HEADER = "  epoch     loss   coding    train      val  last block   img/s     l
 
 def _print_row(row: dict[str, Any], epochs: int) -> None:
     left = (epochs - row["epoch"]) * row["seconds"]
-    block = f"{row['last_block_accuracy']:10.2f}" if "last_block_accuracy" in row else f"{'-':>10}"
+    accuracy, block = (
+        f"{row[key]:{width}.2f}" if key in row else f"{'-':>{width}}"
+        for key, width in (("accuracy", 8), ("last_block_accuracy", 10))
+    )
     print(
         f"{row['epoch']:3d}/{epochs:<3d} {row['loss']:8.4f} {row['coding_loss']:8.4f} {row['train_accuracy']:8.2f} "
-        f"{row['accuracy']:8.2f}  {block} {row['images_per_second']:7.0f} {_duration(left):>8}",
+        f"{accuracy}  {block} {row['images_per_second']:7.0f} {_duration(left):>8}",
         file=sys.stderr,
         flush=True,
     )
