@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from coded_resnext.parameters import load_preset, to_plain
-from coded_resnext.records import begin, write_record
+from coded_resnext.reproduction.records.records import begin, write_record
+from coded_resnext.training.parameters import load_preset, to_plain
 
 IMAGES = 1000
 

@@ -12,7 +12,7 @@ from coded_resnext import (
     extract_subnetwork,
     load_scheme,
 )
-from coded_resnext.accounting import count_parameters, multiply_adds
+from coded_resnext.network.cost import count_parameters, multiply_adds
 
 PAPERS = [(coded_resnext29_10x11d, 32), (coded_resnext29_20x6d, 32), (coded_resnext50_32x4d, 160)]
 

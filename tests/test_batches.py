@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from test_data import make_folder
 
-from coded_resnext.batches import Augmentation, crop_and_flip, rand_augment, seeds, train_batches
-from coded_resnext.data import load_images
+from coded_resnext.data.batches import Augmentation, crop_and_flip, rand_augment, seeds, train_batches
+from coded_resnext.data.sets import load_images
 
 CPU = torch.device("cpu")
 

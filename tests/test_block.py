@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from coded_resnext import CodingLoss, load_scheme
-from coded_resnext.block import CodedBottleneck, branch_energies, coded_sum
-from coded_resnext.reference import energy, written_out_sum
+from coded_resnext.network.block import CodedBottleneck, branch_energies, coded_sum
+from coded_resnext.network.reference import energy, written_out_sum
 
 # in, out, N, d, N_act, stride: first and later blocks of every coded stage of the three networks, table 1
 SHAPES = {

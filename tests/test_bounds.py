@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from coded_resnext import CodingScheme, bounds, distance_upper_bound, load_scheme
-from coded_resnext.algebraic import weight_class
-from coded_resnext.bounds import check_sizes, distance_bound, fewest_close_pairs, size_bound, size_upper_bound
-from coded_resnext.packing import words_of_weight
+from coded_resnext import CodingScheme, distance_upper_bound, load_scheme
+from coded_resnext.codes import bounds
+from coded_resnext.codes.algebraic import weight_class
+from coded_resnext.codes.bounds import check_sizes, distance_bound, fewest_close_pairs, size_bound, size_upper_bound
+from coded_resnext.codes.packing import words_of_weight
 
 # Steiner systems and their kin, where A(n, d, w) is known exactly (Brouwer, Shearer, Sloane and Smith 1990, table I).
 EXACT = {

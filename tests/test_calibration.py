@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coded_resnext import CodedResNeXt, load_scheme
-from coded_resnext.calibration import (
+from coded_resnext.early_exit.calibration import (
     FILE,
     Target,
     calibrate,
@@ -16,9 +16,9 @@ from coded_resnext.calibration import (
     save_calibration,
     weights_hash,
 )
-from coded_resnext.checkpoint import save_checkpoint
 from coded_resnext.errors import CheckpointError
-from coded_resnext.prediction import Predictions
+from coded_resnext.evaluation.prediction import Predictions
+from coded_resnext.training.checkpoint import save_checkpoint
 
 TARGET = Target("margin", "drop", 0.5, {"layer2.0": 0.25}, 98.0, 40.0)
 

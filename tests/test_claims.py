@@ -3,7 +3,8 @@
 import pytest
 from made_up import IMAGES, decoding, point, write, write_binary, write_everything
 
-from coded_resnext import claims, tables
+from coded_resnext.reproduction.figures import claims
+from coded_resnext.reproduction.records import paper as tables
 
 pytestmark = pytest.mark.usefixtures("no_records")
 

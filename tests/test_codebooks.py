@@ -2,11 +2,14 @@
 
 import pytest
 
-from coded_resnext import codebooks, distance_upper_bound, load_scheme, records, shipped
+from coded_resnext import distance_upper_bound, load_scheme
 from coded_resnext.__main__ import main
-from coded_resnext.codes import scheme_path
+from coded_resnext.codes.scheme import scheme_path
 from coded_resnext.errors import NothingToShow
-from coded_resnext.records import read_record
+from coded_resnext.reproduction.figures import codebooks
+from coded_resnext.reproduction.measure import schemes as shipped
+from coded_resnext.reproduction.records import records
+from coded_resnext.reproduction.records.records import read_record
 
 
 def recorded(stage, sizes):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coded_resnext import CodingScheme, assign_classes, design_scheme, distance_upper_bound, load_scheme
-from coded_resnext.codes import SCHEMES
+from coded_resnext.codes.scheme import SCHEMES
 
 # (K, N, N_act): the networks of the paper, and the distance proven to be the largest, see the bounds
 OPTIMAL = {

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from made_up import decoding, point, removal, write, write_binary, write_everything
 
-from coded_resnext import comparison as module
 from coded_resnext import paths
-from coded_resnext.comparison import comparison, readme_table, write_readme
+from coded_resnext.reproduction.figures import comparison as module
+from coded_resnext.reproduction.figures.comparison import comparison, readme_table, write_readme
 
 pytestmark = pytest.mark.usefixtures("no_records")
 

@@ -8,7 +8,7 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from coded_resnext.data import load_images, normalise, out_of_distribution, split_holdout
+from coded_resnext.data.sets import load_images, normalise, out_of_distribution, split_holdout
 
 
 def make_folder(root, name="shapes", classes=("circle", "square"), per_class=3, size=(8, 8), splits=("train", "test")):

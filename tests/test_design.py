@@ -19,8 +19,8 @@ from coded_resnext import (
     shipped,
 )
 from coded_resnext.__main__ import main
-from coded_resnext.codes import scheme_path
-from coded_resnext.packing import to_rows, words_of_weight
+from coded_resnext.codes.packing import to_rows, words_of_weight
+from coded_resnext.codes.scheme import scheme_path
 
 MOMENT = 0.05  # seconds: enough for what is easy
 

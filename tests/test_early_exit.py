@@ -8,11 +8,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from coded_resnext import CodedResNeXt, EarlyExit, decode, load_scheme
-from coded_resnext.accounting import multiply_adds
-from coded_resnext.calibration import calibrate
-from coded_resnext.prediction import Predictions
-from coded_resnext.reference import write_out
-from coded_resnext.stopping import STOPS_ABOVE
+from coded_resnext.early_exit.calibration import calibrate
+from coded_resnext.early_exit.stopping import STOPS_ABOVE
+from coded_resnext.evaluation.prediction import Predictions
+from coded_resnext.network.cost import multiply_adds
+from coded_resnext.network.reference import write_out
 
 BATCH = 64
 

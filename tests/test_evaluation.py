@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from coded_resnext import CodedResNeXt, class_mask, load_images, predict
-from coded_resnext.checkpoint import Checkpoint
-from coded_resnext.evaluation import (
+from coded_resnext.evaluation.binary import (
     average_precisions,
     best_threshold,
     binary_classifiers,
@@ -19,8 +18,9 @@ from coded_resnext.evaluation import (
     logit_histograms,
     sample_negatives,
 )
-from coded_resnext.parameters import EvaluationParameters
-from coded_resnext.trained import Run
+from coded_resnext.training.checkpoint import Checkpoint
+from coded_resnext.training.parameters import EvaluationParameters
+from coded_resnext.training.run import Run
 
 CPU = torch.device("cpu")
 
@@ -192,6 +192,6 @@ def test_histograms_count_every_image():
 
 
 def _batches(images):
-    from coded_resnext.batches import eval_batches
+    from coded_resnext.data.batches import eval_batches
 
     return eval_batches(images, 60, CPU)

@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 import torch
 
-from coded_resnext import CodedResNeXt, EarlyExit, exit_gallery, exit_timing, gallery, load_images, load_scheme, paths
-from coded_resnext.accounting import multiply_adds
-from coded_resnext.calibration import FILE, load_calibration
-from coded_resnext.checkpoint import describe_schemes, load_checkpoint, save_checkpoint
+from coded_resnext import CodedResNeXt, EarlyExit, load_images, load_scheme, paths
+from coded_resnext.early_exit.calibration import FILE, load_calibration
+from coded_resnext.early_exit.measure import DROPS, exit_costs
+from coded_resnext.early_exit.stopping import STOPS_ABOVE, StoppingRule
 from coded_resnext.errors import NothingToShow
-from coded_resnext.exit_evaluation import DROPS, exit_costs
-from coded_resnext.exit_stage import candidate_counts, example_pictures, measure_exits
-from coded_resnext.exit_summaries import chosen_target, share_table, static_table, target_table
-from coded_resnext.parameters import EvaluationParameters, load_preset, to_plain
-from coded_resnext.stopping import STOPS_ABOVE, StoppingRule
-from coded_resnext.trained import Run
+from coded_resnext.network.cost import multiply_adds
+from coded_resnext.reproduction.figures import exit_gallery, gallery
+from coded_resnext.reproduction.figures.exit_tables import chosen_target, share_table, static_table, target_table
+from coded_resnext.reproduction.measure import timing as exit_timing
+from coded_resnext.reproduction.measure.exits import candidate_counts, example_pictures, measure_exits
+from coded_resnext.training.checkpoint import describe_schemes, load_checkpoint, save_checkpoint
+from coded_resnext.training.parameters import EvaluationParameters, load_preset, to_plain
+from coded_resnext.training.run import Run
 
 CPU = torch.device("cpu")
 
@@ -246,6 +248,6 @@ def test_what_is_not_there_is_said(records, monkeypatch):
 
 
 def _batches(images):
-    from coded_resnext.batches import eval_batches
+    from coded_resnext.data.batches import eval_batches
 
     return eval_batches(images, 60, CPU)

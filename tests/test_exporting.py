@@ -11,15 +11,15 @@ from PIL import Image
 
 from coded_resnext import load_images, load_subnetwork
 from coded_resnext.__main__ import main
-from coded_resnext.checkpoint import load_checkpoint, run_folder
-from coded_resnext.data import centre_crop, normalise, to_uint8
+from coded_resnext.data.image_files import read_for
+from coded_resnext.data.sets import centre_crop, normalise, to_uint8
 from coded_resnext.errors import CheckpointError
-from coded_resnext.exporting import cut_out
-from coded_resnext.image_files import read_for
-from coded_resnext.manifest import read_manifest
-from coded_resnext.onnx_export import ENERGIES, METADATA, OPSET, OnnxNetwork, export_onnx, export_program
-from coded_resnext.parameters import EvaluationParameters
-from coded_resnext.stages import evaluate
+from coded_resnext.reproduction.measure.stages import evaluate
+from coded_resnext.subnetworks.export import cut_out
+from coded_resnext.subnetworks.manifest import read_manifest
+from coded_resnext.subnetworks.onnx_file import ENERGIES, METADATA, OPSET, OnnxNetwork, export_onnx, export_program
+from coded_resnext.training.checkpoint import load_checkpoint, run_folder
+from coded_resnext.training.parameters import EvaluationParameters
 
 missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (the extra [export])")

@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coded_resnext import ablations, diagrams, figures, paths, tables
-from coded_resnext.codes import load_scheme
+from coded_resnext import paths
+from coded_resnext.codes.scheme import load_scheme
+from coded_resnext.reproduction.figures import diagrams
+from coded_resnext.reproduction.figures import paper as ablations
+from coded_resnext.reproduction.figures import style as figures
+from coded_resnext.reproduction.records import paper as tables
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 WITHOUT_TORCH = ("figures", "ablations", "diagrams", "tables", "summaries", "records", "parameters", "codes")

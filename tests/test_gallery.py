@@ -8,10 +8,11 @@ import sys
 import pytest
 from made_up import decoding, point, write, write_binary, write_everything
 
-from coded_resnext import paths, records
+from coded_resnext import paths
 from coded_resnext.__main__ import main
 from coded_resnext.errors import NothingToShow
-from coded_resnext.gallery import FIGURES, TABLES, draw, redraw, show, tabulate
+from coded_resnext.reproduction.figures.gallery import FIGURES, TABLES, draw, redraw, show, tabulate
+from coded_resnext.reproduction.records import records
 
 pytestmark = pytest.mark.usefixtures("no_records")
 

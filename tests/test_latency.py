@@ -6,10 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from coded_resnext import CodedResNeXt, extract_subnetwork, latency, load_scheme, profiling
-from coded_resnext.accounting import multiply_adds
-from coded_resnext.records import read_record
-from coded_resnext.subnetwork_tables import latency_table, profile_table
+from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
+from coded_resnext.network.cost import multiply_adds
+from coded_resnext.reproduction.figures.subnetwork_tables import latency_table, profile_table
+from coded_resnext.reproduction.measure import latency, profiling
+from coded_resnext.reproduction.records.records import read_record
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme, load_subnetwork, save_subnetwork
-from coded_resnext.checkpoint import WEIGHTS
 from coded_resnext.errors import CheckpointError
-from coded_resnext.manifest import MANIFEST, Manifest, class_indices, describe, read_manifest
-from coded_resnext.records import sha256
+from coded_resnext.reproduction.records.records import sha256
+from coded_resnext.subnetworks.manifest import MANIFEST, Manifest, class_indices, describe, read_manifest
+from coded_resnext.training.checkpoint import WEIGHTS
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

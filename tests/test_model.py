@@ -17,7 +17,7 @@ from coded_resnext import (
     decode,
     load_scheme,
 )
-from coded_resnext.reference import write_out
+from coded_resnext.network.reference import write_out
 
 SMALL = {"layers": [2, 2, 2], "num_classes": 10, "num_branches": 10, "branch_width": 2, "width": 8, "in_channels": 1}
 

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from coded_resnext import lexicographic_scheme, load_scheme, shipped
-from coded_resnext.algebraic import weight_class
-from coded_resnext.annealing import balanced_rows
-from coded_resnext.effort import Effort
-from coded_resnext.orbits import block_lengths, orbit_packing
-from coded_resnext.packing import from_rows, grow, lexicographic_packing, to_rows, words_of_weight
+from coded_resnext import lexicographic_scheme, load_scheme
+from coded_resnext.codes.algebraic import weight_class
+from coded_resnext.codes.annealing import balanced_rows
+from coded_resnext.codes.effort import Effort
+from coded_resnext.codes.orbits import block_lengths, orbit_packing
+from coded_resnext.codes.packing import from_rows, grow, lexicographic_packing, to_rows, words_of_weight
+from coded_resnext.reproduction.measure import schemes as shipped
 
 ENDLESS = Effort(math.inf)
 SIZES = [(10, 5, 4), (12, 4, 4), (13, 6, 6), (14, 7, 8), (16, 3, 2), (15, 8, 8)]

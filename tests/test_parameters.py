@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import yaml
 
-from coded_resnext import parameters
-from coded_resnext.parameters import (
+from coded_resnext.training import parameters
+from coded_resnext.training.parameters import (
     EvaluationParameters,
     TrainingParameters,
     build,

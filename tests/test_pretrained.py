@@ -16,15 +16,15 @@ from coded_resnext import (
     records,
     stages,
 )
-from coded_resnext import trained as trained_module
 from coded_resnext.__main__ import main
-from coded_resnext.calibration import load_calibration
+from coded_resnext.early_exit.calibration import load_calibration
 from coded_resnext.errors import CheckpointError
-from coded_resnext.exit_timing import time_exits
-from coded_resnext.filing import calibrate_shipped, file_weights
-from coded_resnext.parameters import EvaluationParameters
-from coded_resnext.pretrained import read_card
-from coded_resnext.stages import evaluate
+from coded_resnext.network.weights import read_card
+from coded_resnext.reproduction.measure.ship import calibrate_shipped, file_weights
+from coded_resnext.reproduction.measure.stages import evaluate
+from coded_resnext.reproduction.measure.timing import time_exits
+from coded_resnext.training import run as trained_module
+from coded_resnext.training.parameters import EvaluationParameters
 
 CPU = torch.device("cpu")
 SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from coded_resnext import load_scheme
-from coded_resnext.prediction import Predictions
-from coded_resnext.rejection import acceptance_scores, rejection
+from coded_resnext.early_exit.rejection import acceptance_scores, rejection
+from coded_resnext.evaluation.prediction import Predictions
 
 SCHEMES = {"layer2.0": load_scheme(10, 10, 5), "layer3.0": load_scheme(10, 10, 3)}
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from coded_resnext import CodedResNeXt, CodingLoss, load_images, load_scheme, relearning
-from coded_resnext.batches import eval_batches
-from coded_resnext.prediction import percent_equal, predict
-from coded_resnext.relearning import forget_and_learn, moved_last
-from coded_resnext.subnetwork_tables import surgery_table
-from coded_resnext.surgery import without_class
+from coded_resnext import CodedResNeXt, CodingLoss, load_images, load_scheme
+from coded_resnext.data.batches import eval_batches
+from coded_resnext.evaluation.prediction import percent_equal, predict
+from coded_resnext.reproduction.figures.subnetwork_tables import surgery_table
+from coded_resnext.subnetworks import relearning
+from coded_resnext.subnetworks.relearning import forget_and_learn, moved_last
+from coded_resnext.subnetworks.surgery import without_class
 
 CPU = torch.device("cpu")
 
@@ -82,7 +83,7 @@ def test_the_table_is_a_mean_over_runs(network, digits, monkeypatch):
     monkeypatch.setattr(relearning, "EPOCHS", 0)
     rows = measure(network, digits)
     other = [row | {"own": row["own"] + 2} for row in rows]
-    monkeypatch.setattr("coded_resnext.subnetwork_tables.run_kinds", lambda records: ["coded"] * len(records))
+    monkeypatch.setattr("coded_resnext.reproduction.figures.subnetwork_tables.run_kinds", lambda records: ["coded"] * len(records))
     table = surgery_table([{"points": rows}, {"points": other}])
     assert table["class"].tolist() == list(digits[1].classes)
     assert table["own"].tolist() == pytest.approx([row["own"] + 1 for row in rows])

@@ -14,8 +14,8 @@ from coded_resnext import (
     extract_subnetwork,
     load_scheme,
 )
-from coded_resnext import subnetwork as module
 from coded_resnext.errors import NotEqual
+from coded_resnext.subnetworks import extract as module
 
 FACTORIES = {"10x11d": coded_resnext29_10x11d, "20x6d": coded_resnext29_20x6d, "32x4d": coded_resnext50_32x4d}
 SIDE = {"10x11d": 8, "20x6d": 8, "32x4d": 40}  # images, kept small: the same layers at fewer places

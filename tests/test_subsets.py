@@ -9,13 +9,10 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from coded_resnext import CodedResNeXt, CodingScheme, class_mask, load_images, load_scheme, paths, predict, subsets
-from coded_resnext.data import normalise
-from coded_resnext.figures import save
-from coded_resnext.parameters import TrainingParameters, to_plain
-from coded_resnext.subnetwork_figures import coupling as draw_coupling
-from coded_resnext.subnetwork_figures import subset_curves as draw_subsets
-from coded_resnext.subnetwork_tables import (
+from coded_resnext import CodedResNeXt, CodingScheme, class_mask, load_images, load_scheme, paths, predict
+from coded_resnext.data.sets import normalise
+from coded_resnext.reproduction.figures.style import save
+from coded_resnext.reproduction.figures.subnetwork_tables import (
     coupling_table,
     latency_table,
     profile_table,
@@ -23,8 +20,12 @@ from coded_resnext.subnetwork_tables import (
     size_table,
     subset_table,
 )
-from coded_resnext.subsets import coupling, jaccard, single_classes, size, subset_curves, subset_sizes
-from coded_resnext.tables import paper
+from coded_resnext.reproduction.figures.subnetworks import coupling as draw_coupling
+from coded_resnext.reproduction.figures.subnetworks import subset_curves as draw_subsets
+from coded_resnext.reproduction.records.paper import paper
+from coded_resnext.subnetworks import measure as subsets
+from coded_resnext.subnetworks.measure import coupling, jaccard, single_classes, size, subset_curves, subset_sizes
+from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 CPU = torch.device("cpu")
 
@@ -144,7 +145,7 @@ def test_figures_are_drawn_from_records_alone(network, digits, monkeypatch, tmp_
         first, second = (save(draw(table), "digits", stem).png.read_bytes() for stem in ("first", "second"))
         assert first == second
     script = (
-        "import sys, coded_resnext.subnetwork_figures, coded_resnext.subnetwork_tables;"
+        "import sys, coded_resnext.reproduction.figures.subnetworks, coded_resnext.reproduction.figures.subnetwork_tables;"
         "sys.exit('torch' in sys.modules)"
     )  # fmt: skip
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

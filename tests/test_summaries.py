@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 from made_up import decoding, point, removal, write, write_binary
 
-from coded_resnext.records import read_stage
-from coded_resnext.summaries import (
+from coded_resnext.reproduction.figures.tables import (
     ablation_table,
     accuracy_table,
     binary_table,
@@ -17,6 +16,7 @@ from coded_resnext.summaries import (
     run_kinds,
     wilson,
 )
+from coded_resnext.reproduction.records.records import read_stage
 
 pytestmark = pytest.mark.usefixtures("no_records")
 

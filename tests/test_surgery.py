@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from coded_resnext import CodedResNeXt, CodingLoss, CodingScheme, load_images, load_scheme, predict
-from coded_resnext.batches import eval_batches
-from coded_resnext.prediction import percent_equal
-from coded_resnext.surgery import path_masks, spare_codeword, train_new_class, with_new_class, without_class
+from coded_resnext.data.batches import eval_batches
+from coded_resnext.evaluation.prediction import percent_equal
+from coded_resnext.subnetworks.surgery import path_masks, spare_codeword, train_new_class, with_new_class, without_class
 
 CPU = torch.device("cpu")
 

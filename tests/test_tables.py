@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from coded_resnext import paths, tables
+from coded_resnext import paths
+from coded_resnext.reproduction.records import paper as tables
 
 COLUMNS = ["item", "data_set", "condition", "metric", "value", "read_from"]
 ITEMS = sorted(path.stem for path in paths.PAPER.glob("*.csv"))

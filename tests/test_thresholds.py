@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from coded_resnext.thresholds import Answers, for_accuracy, for_budget, for_shares, operating_points
+from coded_resnext.early_exit.thresholds import Answers, for_accuracy, for_budget, for_shares, operating_points
 
-from coded_resnext.thresholds import _best_cut, _sweep  # the search itself  # isort: skip
+from coded_resnext.early_exit.thresholds import _best_cut, _sweep  # the search itself  # isort: skip
 
 COST = np.array([0.4, 0.7, 1.0])
 

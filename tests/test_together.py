@@ -10,11 +10,11 @@ import time
 import pytest
 
 from coded_resnext.__main__ import _values, main
-from coded_resnext.checkpoint import load_checkpoint, run_folder
 from coded_resnext.errors import RunsFailed
-from coded_resnext.parameters import TrainingParameters, build
-from coded_resnext.records import read_record
-from coded_resnext.together import train_together, variant_name
+from coded_resnext.reproduction.measure.side_by_side import train_together, variant_name
+from coded_resnext.reproduction.records.records import read_record
+from coded_resnext.training.checkpoint import load_checkpoint, run_folder
+from coded_resnext.training.parameters import TrainingParameters, build
 
 EPOCHS = 12  # long enough to be stopped in
 SMALL = {"layers": [1, 1, 1], "width": 4, "branch_width": 1, "warmup_epochs": 1, "epochs": 2}

@@ -11,13 +11,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from coded_resnext import CodedResNeXt, load_images, training
-from coded_resnext.checkpoint import load_checkpoint, run_folder
-from coded_resnext.data import normalise
+from coded_resnext import CodedResNeXt, load_images
+from coded_resnext.data.sets import normalise
 from coded_resnext.errors import CheckpointError, TrainingDiverged
-from coded_resnext.parameters import TrainingParameters, check_against_preset, load_preset, to_plain
-from coded_resnext.summaries import run_kinds
-from coded_resnext.training import (
+from coded_resnext.reproduction.figures.tables import run_kinds
+from coded_resnext.training import fit as training
+from coded_resnext.training.checkpoint import load_checkpoint, run_folder
+from coded_resnext.training.fit import (
     choose_schemes,
     fit,
     is_trained,
@@ -25,6 +25,7 @@ from coded_resnext.training import (
     network_options,
     training_images,
 )
+from coded_resnext.training.parameters import TrainingParameters, check_against_preset, load_preset, to_plain
 
 TINY = TrainingParameters(
     name="tiny", layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1, batch_size=128, norm_batch=128
@@ -180,7 +181,7 @@ def test_a_class_number_that_no_scheme_ships_for_gets_one_designed(tmp_path, mon
 
     make_folder(tmp_path, "shapes", [f"class{i}" for i in range(7)], per_class=6, size=(16, 16))
     script = (
-        "from coded_resnext.training import fit; from coded_resnext.parameters import TrainingParameters as P;"
+        "from coded_resnext.training.fit import fit; from coded_resnext.training.parameters import TrainingParameters as P;"
         "r = fit(P(name='shapes', data='shapes', holdout=0, layers=(1, 1, 1), width=4, branch_width=1, epochs=1,"
         "warmup_epochs=0, batch_size=16, norm_batch=16)); print(sorted(r['metrics']))"
     )
@@ -202,7 +203,7 @@ def test_two_processes_train_one_network(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test_accuracy") == 2
-    from coded_resnext.records import sha256
+    from coded_resnext.reproduction.records.records import sha256
 
     folder = tmp_path / "data/runs/digits/pair"
     assert load_checkpoint(folder).description["epoch"] == 2

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from coded_resnext import CodedResNeXt, class_mask, load_scheme
-from coded_resnext.block import coded_sum
-from coded_resnext.variants import concatenated_sum, raw_sum
+from coded_resnext.network.block import coded_sum
+from coded_resnext.network.variants import concatenated_sum, raw_sum
 
 BATCH, BRANCHES, WIDTH, SIZE = 3, 4, 2, 3
 KEEP = torch.tensor([True, False, True, True])

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from coded_resnext import class_mask, extract_subnetwork, predict
-from coded_resnext.accounting import multiply_adds
-from coded_resnext.verification import _path_cost, decode_then_verify
+from coded_resnext.early_exit.verification import _path_cost, decode_then_verify
+from coded_resnext.network.cost import multiply_adds
 
 CPU = torch.device("cpu")
 

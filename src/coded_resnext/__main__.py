@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from .errors import NotebookFailed, NotEqual, RunsFailed, TrainingDiverged
-from .parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 from .paths import RUNS
+from .training.parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,19 +119,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from .notebooks import reproduce
+    from .reproduction.notebooks.notebooks import reproduce
 
     reproduce(options.preset, force=options.force)
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from .gallery import redraw
+    from .reproduction.figures.gallery import redraw
 
     redraw(options.preset)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .notebooks import run
+    from .reproduction.notebooks.notebooks import run
 
     parameters = _values(options.parameter)
     preset = parameters.get("preset", "digits")
@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from .training import fit
+    from .training.fit import fit
 
     listed = load_preset(options.preset).runs
     like = options.like or (options.run if options.run in listed else next(iter(listed)))
@@ -153,13 +153,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _together(options: argparse.Namespace) -> None:
-    from .together import train_together
+    from .reproduction.measure.side_by_side import train_together
 
     train_together(options.preset, options.runs, _values(options.parameter), options.suffix)
 
 
 def _design(options: argparse.Namespace) -> None:
-    from .design import design_scheme
+    from .codes.design import design_scheme
 
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     sizes = (options.classes, options.branches, options.active)
@@ -173,13 +173,13 @@ def _design(options: argparse.Namespace) -> None:
 
 
 def _schemes(options: argparse.Namespace) -> None:
-    from .shipped import remake
+    from .reproduction.measure.schemes import remake
 
     remake(write=options.write)
 
 
 def _export(options: argparse.Namespace) -> None:
-    from .exporting import export
+    from .subnetworks.export import export
 
     names = [name.strip() for name in options.classes.split(",") if name.strip()]
     print(
@@ -191,7 +191,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from .classifying import load_classifier
+    from .subnetworks.classify import load_classifier
 
     classifier = load_classifier(options.model)
     for image in options.images:
@@ -199,19 +199,19 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from .benchmark import bench
+    from .reproduction.measure.benchmark import bench
 
     print(bench(options.rounds))
 
 
 def _bench_exits(options: argparse.Namespace) -> None:
-    from .exit_timing import time_exits
+    from .reproduction.measure.timing import time_exits
 
     print(time_exits(options.preset, options.run, options.rounds, options.images))
 
 
 def _weights(options: argparse.Namespace) -> None:
-    from .filing import file_weights
+    from .reproduction.measure.ship import file_weights
 
     card = file_weights(options.preset, options.run)
     accuracy = card["accuracy"]
@@ -222,22 +222,22 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from .filing import calibrate_shipped
+    from .reproduction.measure.ship import calibrate_shipped
 
     calibration = calibrate_shipped(options.weights)
     print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")
 
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:
-    from .latency import bench_subnetwork
-    from .profiling import profile_subnetwork
+    from .reproduction.measure.latency import bench_subnetwork
+    from .reproduction.measure.profiling import profile_subnetwork
 
     print(bench_subnetwork(options.rounds))
     print(profile_subnetwork(options.rounds))
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from .notebooks import publish
+    from .reproduction.notebooks.notebooks import publish
 
     print("\n".join(publish(options.preset)))
 

@@ -10,10 +10,10 @@ import shutil
 import pytest
 import torch
 
-from coded_resnext.checkpoint import load_checkpoint, load_weights, read_weights, run_folder, save_checkpoint
 from coded_resnext.errors import CheckpointError
-from coded_resnext.parameters import TrainingParameters
-from coded_resnext.training import fit
+from coded_resnext.training.checkpoint import load_checkpoint, load_weights, read_weights, run_folder, save_checkpoint
+from coded_resnext.training.fit import fit
+from coded_resnext.training.parameters import TrainingParameters
 
 TINY = TrainingParameters(
     name="faults", layers=(1, 1, 1), width=4, branch_width=1, epochs=1, warmup_epochs=0, batch_size=256, norm_batch=256
@@ -91,7 +91,7 @@ def test_code_in_an_optimiser_file_is_not_run(folder, monkeypatch):
 
 def load_checkpoint_unverified(folder):
     """As if somebody had also forged the hash."""
-    from coded_resnext.records import sha256
+    from coded_resnext.reproduction.records.records import sha256
 
     description = json.loads((folder / "checkpoint.json").read_text())
     description["files"]["optimiser.pt"] = sha256(folder / "optimiser.pt")

@@ -11,10 +11,12 @@ SCRIPT = r"""
 import dataclasses, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from coded_resnext import records, checkpoint, training
-from coded_resnext.data import load_images
-from coded_resnext.parameters import TrainingParameters
-from coded_resnext.records import sha256
+from coded_resnext.reproduction.records import records
+from coded_resnext.training import checkpoint
+from coded_resnext.training import fit as training
+from coded_resnext.data.sets import load_images
+from coded_resnext.training.parameters import TrainingParameters
+from coded_resnext.reproduction.records.records import sha256
 
 splits = {split: load_images("digits", split) for split in ("train", "test")}  # read once, not by every process
 training.load_images = lambda name, split, image_size: splits[split]

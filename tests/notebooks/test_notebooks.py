@@ -8,12 +8,20 @@ import subprocess
 import nbformat
 import pytest
 
-from coded_resnext import notebooks
 from coded_resnext.__main__ import main
 from coded_resnext.errors import NotebookFailed
-from coded_resnext.notebooks import check_parameters, default_parameters, is_done, notebook_names, reproduce, run, units
-from coded_resnext.parameters import EvaluationParameters, TrainingParameters, build, to_plain
 from coded_resnext.paths import NOTEBOOKS, ROOT
+from coded_resnext.reproduction.notebooks import notebooks
+from coded_resnext.reproduction.notebooks.notebooks import (
+    check_parameters,
+    default_parameters,
+    is_done,
+    notebook_names,
+    reproduce,
+    run,
+    units,
+)
+from coded_resnext.training.parameters import EvaluationParameters, TrainingParameters, build, to_plain
 
 NAMES = notebook_names()
 

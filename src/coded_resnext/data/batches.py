@@ -1,0 +1,203 @@
+"""Batches of an epoch: augmentation, order and seeds (section 4.1).
+
+Everything random here is a function of (seed, epoch, position), not of a generator's history: an epoch
+that is started again after an interruption is the same epoch, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .sets import ImageSet, normalise, to_uint8
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to an image before normalising it.
+
+    Images in memory: RandAugment on the PIL image, then pad and crop, then flip, the paper's order for CIFAR.
+    Images on disk: random resized crop, flip, RandAugment, its order for ImageNet.
+
+    Attributes:
+        randaugment: timm's configuration string, e.g. "rand-m4-n3", or "" for none.
+        pad: pixels of black on every side before cropping back to the size.
+        flip: mirror half of the images left to right.
+    """
+
+    randaugment: str = ""
+    pad: int = 0
+    flip: bool = False
+
+
+def seeds(purpose: str, *key: int) -> np.random.Generator:
+    """A generator that depends on what it is for and on a key, and on nothing else.
+
+    The purpose and the key's length are part of what is hashed: numpy pads short keys with zeros, so that
+    (7, 3) and (7, 3, 0) alone would draw the same numbers.
+    """
+    return np.random.default_rng(np.random.SeedSequence([zlib.crc32(purpose.encode()), len(key), *key]))
+
+
+def train_batches(
+    images: ImageSet,
+    augmentation: Augmentation,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one process in one epoch: normalised images (B, C, H, W) and labels (B,), on the device.
+
+    The shuffled set is cut into batches of `batch_size`, dealt to the processes in turn; an incomplete last
+    round is left out, so that every process has the same number.
+    """
+    order = torch.from_numpy(seeds("order", seed, epoch).permutation(len(images)))
+    count = len(images) // (batch_size * world)
+    rows = [order[(i * world + rank) * batch_size :][:batch_size] for i in range(count)]
+    loader = DataLoader(
+        _HostBatches(images, augmentation, rows, (seed, epoch)),
+        batch_size=None,
+        shuffle=False,
+        num_workers=workers if augmentation.randaugment or images.pixels is None else 0,
+        pin_memory=device.type == "cuda",
+    )
+    rng = seeds("crop and flip", seed, epoch, rank)
+    for pixels, labels in loader:
+        pixels = pixels.to(device, non_blocking=True)
+        if images.pixels is not None and (augmentation.pad or augmentation.flip):
+            pixels = crop_and_flip(pixels, augmentation.pad, augmentation.flip, rng)
+        yield normalise(pixels, images.mean, images.std), labels.to(device, non_blocking=True)
+
+
+def eval_batches(images: ImageSet, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, unchanged: normalised images and labels, on the device."""
+    for start in range(0, len(images), batch_size):
+        stop = min(start + batch_size, len(images))
+        pixels = images.take(start, stop).to(device, non_blocking=True)
+        yield normalise(pixels, images.mean, images.std), images.labels[start:stop].to(device, non_blocking=True)
+
+
+def crop_and_flip(pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator) -> Tensor:
+    """Pad with black, crop back at a random place, mirror half of the images; uint8 (B, C, H, W) at once."""
+    batch, _, height, width = pixels.shape
+    device = pixels.device
+    top, left = (_to_device(rng.integers(0, 2 * pad + 1, batch), device) for _ in range(2))
+    rows = top[:, None] + torch.arange(height, device=device)
+    columns = left[:, None] + torch.arange(width, device=device)
+    if flip:
+        mirrored = _to_device(rng.random(batch) < 0.5, device)
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    padded = F.pad(pixels, (pad,) * 4)
+    image = torch.arange(batch, device=device)[:, None, None]
+    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # indexing gave (B, H, W, C)
+
+
+def _to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """A copy that a GPU need not be waited for: from pinned memory."""
+    host = torch.from_numpy(values)
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host.to(device)
+
+
+def rand_augment(configuration: str, mean: tuple[float, ...], size: int) -> object:
+    """timm's RandAugment as its training script sets it up: fill with the mean, translate by up to 45 %.
+
+    At low magnitudes timm's Posterize may ask for 0 bits, which Pillow refuses; 0 bits are a black image.
+    """
+    from timm.data.auto_augment import rand_augment_transform
+
+    transform = rand_augment_transform(
+        configuration, {"translate_const": int(size * 0.45), "img_mean": tuple(round(255 * m) for m in mean)}
+    )
+    for op in transform.ops:
+        if op.name.startswith("Posterize"):
+            op.aug_fn = _posterize_from_zero(op.aug_fn)
+    return transform
+
+
+def _posterize_from_zero(posterize):
+    def safe(image: Image.Image, bits: int, **kwargs: object) -> Image.Image:
+        return Image.new(image.mode, image.size) if bits == 0 else posterize(image, bits, **kwargs)
+
+    return safe
+
+
+class _HostBatches(Dataset):
+    """uint8 batches, with what PIL does to single images done."""
+
+    def __init__(self, images: ImageSet, augmentation: Augmentation, rows: list[Tensor], key: tuple[int, int]) -> None:
+        if augmentation.randaugment and images.channels != 3:
+            raise ValueError(
+                f"RandAugment works on RGB, {images.name} has {images.channels} channel: set randaugment to ''"
+            )
+        self.images = images
+        self.augmentation = augmentation
+        self.rows = rows
+        self.key = key
+        self.transform = (
+            rand_augment(augmentation.randaugment, images.mean, images.image_size) if augmentation.randaugment else None
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        rows = self.rows[position]
+        labels = self.images.labels[rows]
+        if self.images.pixels is not None and self.transform is None:
+            return self.images.pixels[rows], labels
+        with _own_random_state():
+            return torch.stack([to_uint8(self._augmented(i)) for i in rows.tolist()]), labels
+
+    def _augmented(self, index: int) -> Image.Image:
+        rng = seeds("augment one image", *self.key, index)
+        random.seed(int(rng.integers(2**63)))  # timm draws from both global generators
+        np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
+        image = self.images.image(index)
+        if self.images.pixels is None:
+            image = _random_resized_crop(image, self.images.image_size, rng)
+            if self.augmentation.flip and rng.random() < 0.5:
+                image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return image if self.transform is None else self.transform(image)
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    """Give the caller's global generators back as they were."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
+
+
+def _random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
+    """A random 8 to 100 % of the area at a ratio of 3:4 to 4:3, resized to a square: Inception's crop."""
+    for _ in range(10):
+        area = image.width * image.height * rng.uniform(0.08, 1)
+        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        width, height = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if 0 < width <= image.width and 0 < height <= image.height:
+            left = int(rng.integers(image.width - width + 1))
+            top = int(rng.integers(image.height - height + 1))
+            break
+    else:  # no such crop fits a very long image: take its middle
+        width = height = min(image.size)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+    box = (left, top, left + width, top + height)
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)

@@ -1,0 +1,244 @@
+"""What early exit brings on a trained run: calibrated on the images held out of it, measured on the test set.
+
+Nothing here is chosen on the test set, and the test set sees each choice once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..evaluation.prediction import Predictions, percent_equal
+from ..network.cost import multiply_adds
+from ..network.decoding import evidence
+from ..network.model import CodedResNeXt, decode
+from ..reproduction.figures.tables import Z95
+from .calibration import SOFTMAX, Calibration, Target
+from .stopping import STOPS_ABOVE, Exits, StoppingRule
+from .thresholds import Answers, OperatingPoint, for_accuracy, for_budget, for_shares, operating_points
+
+DROPS = (0.0, 0.5, 1.0)  # percentage points of accuracy that may be lost
+BUDGETS = (25, 50, 75, 100)  # percent of the whole network's multiply-adds
+KINDS = ("soft", "hard")  # of decisions about bits
+SHOWN = 6  # images of each exit in the figure
+
+
+def exit_costs(model: CodedResNeXt, rule: StoppingRule, image_size: int) -> np.ndarray:
+    """(B + 1,) multiply-adds of an answer at each coded block and at the softmax, by share of the whole network's.
+
+    Energies, decoding and scoring are counted, wherever the rule decodes.
+    """
+    cost = multiply_adds(model, image_size)
+    deciding = np.cumsum([rule.decision_cost(name) if name in rule.reads else 0 for name in model.schemes])
+    spent = [cost.until(name, whole=False) for name in model.schemes] + [cost.total]
+    return (np.array(spent) + np.append(deciding, deciding[-1])) / cost.total
+
+
+def what_it_says(rule: StoppingRule, predictions: Predictions, labels: Tensor, cost: np.ndarray) -> Answers:
+    """What a policy says of images at every coded block, and the softmax behind them."""
+    readings = list(rule.read_all(predictions.energies).values())
+    sign = 1 if STOPS_ABOVE[rule.policy] else -1
+    right = [reading.labels == labels for reading in readings] + [predictions.logits.argmax(1) == labels]
+    scores = torch.stack([sign * reading.score.double() for reading in readings], 1)
+    return Answers(scores.numpy(), torch.stack(right, 1).numpy(), cost)
+
+
+def fit_targets(
+    model: CodedResNeXt, calibration: Calibration, held: Predictions, labels: Tensor, image_size: int
+) -> tuple[Calibration, dict[str, list[OperatingPoint]]]:
+    """Thresholds of every policy for every accuracy drop and budget, from held-out images.
+
+    Returns:
+        The calibration with them, and each policy's operating points.
+    """
+    whole = held.accuracy(labels) / 100
+    targets, points = [], {}
+    for policy in STOPS_ABOVE:
+        rule = StoppingRule(model.schemes, policy, {}, calibration).everywhere()
+        points[policy] = operating_points(what_it_says(rule, held, labels, exit_costs(model, rule, image_size)))
+        chosen = {("drop", drop): for_accuracy(points[policy], whole - drop / 100) for drop in DROPS}
+        chosen |= {("budget", budget): for_budget(points[policy], budget / 100) for budget in BUDGETS}
+        targets += [
+            Target(policy, kind, value, to_thresholds(rule, point.cuts), 100 * point.accuracy, 100 * point.cost)
+            for (kind, value), point in chosen.items()
+            if point is not None
+        ]
+    return dataclasses.replace(calibration, targets=tuple(targets)), points
+
+
+def best_policy(calibration: Calibration, drop: float) -> str:
+    """The policy that costs least for an accuracy drop on the held-out images."""
+    fitting = [target for target in calibration.targets if (target.kind, target.value) == ("drop", drop)]
+    return min(fitting, key=lambda target: target.multiply_adds).policy
+
+
+def to_thresholds(rule: StoppingRule, cuts: np.ndarray) -> dict[str, float]:
+    """Cuts on scores of which higher is more content, as the policy's thresholds."""
+    open_exits = {name: float(cut) for name, cut in zip(rule.schemes, cuts, strict=True) if math.isfinite(cut)}
+    if rule.policy == "patience":  # a cut halfway between two numbers of blocks
+        return {name: float(math.ceil(cut)) for name, cut in open_exits.items()}
+    return {name: cut if STOPS_ABOVE[rule.policy] else -cut for name, cut in open_exits.items()}
+
+
+def keeps(
+    model: CodedResNeXt, calibration: Calibration, target: Target, test: Predictions, labels: Tensor, image_size: int
+) -> dict[str, Any]:
+    """What the thresholds of a target bring on the test images, beside what was expected of them.
+
+    Returns:
+        policy, kind, value; expected_accuracy and expected_multiply_adds, of the held-out images; accuracy; drop,
+        points below the whole network; multiply_adds; drop_error and multiply_adds_error, 95 %; exits, shares of the
+        B + 1; percent. Both answer the same images, so drop_error is that of a paired difference, Wald's with half an
+        image more in each cell (Agresti and Min, Statistics in Medicine 2005): it is not empty when both are right
+        throughout.
+    """
+    rule = StoppingRule(model.schemes, target.policy, target.thresholds, calibration)
+    answers = rule.simulate(test.energies, test.logits)
+    early, late = answers.labels == labels, test.logits.argmax(1) == labels
+    n = len(labels)
+    lost, won = int((late & ~early).sum()), int((early & ~late).sum())
+    spent = 100 * exit_costs(model, rule, image_size)[answers.exits.numpy()]
+    return {
+        "policy": target.policy,
+        "kind": target.kind,
+        "value": target.value,
+        "expected_accuracy": target.accuracy,
+        "expected_multiply_adds": target.multiply_adds,
+        "accuracy": percent_equal(answers.labels, labels),
+        "drop": 100 * (lost - won) / n,
+        "drop_error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
+        "multiply_adds": float(spent.mean()),
+        "multiply_adds_error": round(Z95 * float(spent.std()) / math.sqrt(n), 9),  # 0 where all leave at one place
+        "exits": shares(answers, len(model.schemes)),
+    }
+
+
+def shares(exits: Exits, coded_blocks: int) -> list[float]:
+    """How many images leave at each coded block, and at the softmax; percent."""
+    counts = torch.bincount(exits.exits, minlength=coded_blocks + 1)
+    return (100 * counts.double() / len(exits.exits)).tolist()
+
+
+def tradeoff(points: Sequence[OperatingPoint], answers: Answers) -> list[dict[str, float]]:
+    """Accuracy and multiply-adds, percent, of test images under cuts that were chosen on others, from dear to cheap."""
+    rows: list[dict[str, float]] = []
+    for point in points:
+        exits = answers.exits(point.cuts)
+        right = answers.right[np.arange(len(exits)), exits]
+        row = {"accuracy": 100 * float(right.mean()), "multiply_adds": 100 * float(answers.cost[exits].mean())}
+        if row not in rows[-1:]:
+            rows.append(row)
+    return rows
+
+
+def equal_shares(rule: StoppingRule, held: Predictions, labels: Tensor) -> dict[str, float]:
+    """Thresholds under which as many held-out images leave at each coded block as reach the softmax."""
+    blocks = len(rule.schemes)
+    scores = what_it_says(rule, held, labels, np.zeros(blocks + 1)).scores
+    return to_thresholds(rule, for_shares(scores, [1 / (blocks + 1)] * blocks))
+
+
+def decoders(
+    model: CodedResNeXt, calibration: Calibration, held: tuple[Predictions, Tensor], test: tuple[Predictions, Tensor]
+) -> list[dict[str, str | float]]:
+    """Decoding across blocks: accuracy, percent, of each block alone and of all blocks up to it, soft and hard.
+
+    The row of the softmax has, as "soft" and "hard", the softmax combined with all blocks: log probabilities weighted
+    by two numbers that make the held-out labels most likely.
+    """
+    rows: list[dict[str, str | float]] = []
+    sums: dict[tuple[str, str], Tensor | float] = {(kind, which): 0.0 for kind in KINDS for which in ("held", "test")}
+    for name, scheme in model.schemes.items():
+        words = torch.tensor(scheme.words, dtype=torch.float64)
+        row: dict[str, str | float] = {
+            "decoder": name, "alone": percent_equal(decode(test[0].energies[name], scheme), test[1])
+        }  # fmt: skip
+        for kind in KINDS:
+            for which, predictions in (("held", held[0]), ("test", test[0])):
+                energies = predictions.energies[name].double()
+                sums[kind, which] += evidence(energies, words, calibration.channels[name], hard=kind == "hard")
+            row[kind] = percent_equal(sums[kind, "test"].argmax(1), test[1])
+        rows.append(row)
+    row = {"decoder": SOFTMAX, "alone": test[0].accuracy(test[1])}
+    for kind in KINDS:
+        weights = _most_likely_weights(held[0].logits.double(), sums[kind, "held"], held[1])
+        together = weights[0] * test[0].logits.double() + weights[1] * sums[kind, "test"]
+        row[kind] = percent_equal(together.argmax(1), test[1])
+    return [*rows, row]
+
+
+def _most_likely_weights(first: Tensor, second: Tensor, labels: Tensor) -> np.ndarray:
+    """Two numbers a, b for which softmax(a·first + b·second) makes the labels most likely; convex."""
+    from scipy.optimize import minimize
+
+    scale = second.std().item() / first.std().item()  # both of the same size, for the search
+
+    def loss(weights: np.ndarray) -> float:
+        return F.cross_entropy(weights[0] * first + weights[1] * second / scale, labels).item()
+
+    found = minimize(loss, [0.5, 0.5], method="Nelder-Mead").x
+    return np.array([found[0], found[1] / scale])
+
+
+def anytime(
+    rule: StoppingRule, predictions: Predictions, labels: Tensor, cost: np.ndarray
+) -> list[dict[str, str | float | None]]:
+    """Accuracy when every image is cut short at the same budget and answered by the deepest block that it pays for.
+
+    Args:
+        rule: of policy "posterior", which answers by all blocks so far.
+    Returns:
+        A row a budget: budget, block (None when not even the first exit is paid for), alone (that block by itself) and
+        posterior (all blocks so far); percent.
+    """
+    readings = rule.read_all(predictions.energies)
+    names = list(readings)
+    rows: list[dict[str, str | float | None]] = []
+    for budget in BUDGETS:
+        reached = int((100 * cost[:-1] <= budget).sum())
+        if budget == 100:
+            answer = predictions.accuracy(labels)
+            rows.append({"budget": budget, "block": SOFTMAX, "alone": answer, "posterior": answer})
+        elif reached == 0:
+            rows.append({"budget": budget, "block": None, "alone": None, "posterior": None})
+        else:
+            name = names[reached - 1]
+            rows.append({
+                "budget": budget,
+                "block": name,
+                "alone": predictions.decoding_accuracy(name, rule.schemes[name], labels),
+                "posterior": percent_equal(readings[name].labels, labels),
+            })  # fmt: skip
+    return rows
+
+
+def agreement(model: CodedResNeXt, predictions: Predictions, labels: Tensor) -> list[dict[str, str | float]]:
+    """Which is right, each block alone or the softmax: a row a block: both, early, late, neither; percent."""
+    late = predictions.logits.argmax(1) == labels
+    rows = []
+    for name, scheme in model.schemes.items():
+        early = decode(predictions.energies[name], scheme) == labels
+        cells = {"both": early & late, "early": early & ~late, "late": late & ~early, "neither": ~early & ~late}
+        rows.append({"block": name} | {key: 100 * cell.double().mean().item() for key, cell in cells.items()})
+    return rows
+
+
+def examples(exits: Exits, whole: Tensor, labels: Tensor) -> list[dict[str, int]]:
+    """The first test images of every exit, then those where the early answer and the whole network's differ.
+
+    Returns:
+        A row an image: image (index in the test set), exit, answer, whole (the network's answer), label.
+    """
+    columns = {"exit": exits.exits, "answer": exits.labels, "whole": whole, "label": labels}
+    chosen: list[int] = []
+    for place in exits.exits.unique().tolist():
+        chosen += (exits.exits == place).nonzero()[:SHOWN, 0].tolist()
+    chosen += [i for i in (exits.labels != whole).nonzero()[: 2 * SHOWN, 0].tolist() if i not in chosen]
+    return [{"image": i} | {key: int(column[i]) for key, column in columns.items()} for i in chosen]

@@ -1,0 +1,228 @@
+"""What the paper measures on a trained network (sections 4.2 to 4.4): accuracy, branch removal, binary
+classifiers, early decoding. Nothing here trains, and only the measures themselves look at labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score, precision_recall_curve
+from torch import Tensor
+
+from ..codes.scheme import CodingScheme
+from ..data.batches import eval_batches, seeds
+from ..data.sets import ImageSet
+from ..network.model import CodedResNeXt, class_mask
+from .prediction import Predictions
+
+# With more classes than this, positives would drown: negatives are sampled, as many a positive as with ten.
+FEW_CLASSES = 10
+NEGATIVES_PER_POSITIVE = 9
+THRESHOLD_DRAWS = 10
+HISTOGRAM_BINS = 40
+
+
+def early_decoding(
+    predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
+) -> list[dict[str, str | float]]:
+    """Figure 4: percent right when each coded block decodes alone, then the softmax."""
+    rows: list[dict[str, str | float]] = [
+        {"block": name, "accuracy": predictions.decoding_accuracy(name, scheme, labels)}
+        for name, scheme in schemes.items()
+    ]
+    return [*rows, {"block": "softmax", "accuracy": predictions.accuracy(labels)}]
+
+
+@torch.inference_mode()
+def branch_removal(
+    model: CodedResNeXt, images: ImageSet, block: str, *, repeats: int, seed: int, batch_size: int, device: torch.device
+) -> list[dict[str, str | int | float]]:
+    """Figure 2a: accuracy when branches of one block are removed at random, active or inactive ones of the true class.
+
+    What lies before the block runs once per image. In each repeat the branches of an image leave in one random
+    order, so the removals of one repeat are nested.
+
+    Returns:
+        A row for each set ("active", "inactive"), number removed and repeat; accuracy in percent.
+    """
+    model.eval()
+    words = torch.tensor(model.schemes[block].words, device=device)
+    start = model.block_names.index(block)
+    rng = seeds("branch removal", seed)
+    places = [torch.from_numpy(rng.random((len(images), words.shape[1]))) for _ in range(repeats)]  # before batches
+    batches = zip(*(whole.split(batch_size) for whole in places), strict=True)
+    right: dict[tuple[str, int, int], int] = {}
+    for (pixels, labels), orders in zip(eval_batches(images, batch_size, device), batches, strict=True):
+        features, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
+        active = words[labels]  # (B, N)
+        for repeat, order in enumerate(orders):
+            for which, members in (("active", active), ("inactive", ~active)):
+                # Members come first, in random order.
+                rank = order.to(device).masked_fill(~members, 2.0).argsort(1).argsort(1)
+                for removed in range(int(members[0].sum()) + 1):
+                    tail, _ = model.forward_blocks(features, start, branch_mask={block: rank >= removed})
+                    hits = int((model.forward_head(tail).argmax(1) == labels).sum())
+                    right[which, removed, repeat] = right.get((which, removed, repeat), 0) + hits
+    return [
+        {"set": which, "removed": removed, "repeat": repeat, "accuracy": 100 * hits / len(images)}
+        for (which, removed, repeat), hits in sorted(right.items())
+    ]
+
+
+@torch.inference_mode()
+def binary_logits(
+    model: CodedResNeXt,
+    schemes: Mapping[str, CodingScheme],
+    images: ImageSet,
+    batch_size: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """The logit of every class's binary classifier, and of each class on a path that is not its own.
+
+    The blocks before the first coded one are the same for all classes and run once per image.
+
+    Args:
+        schemes: by block; `model.schemes`, or those that a plain network is cut by, to compare with.
+    Returns:
+        Two tensors (n, K): column k with only the branches of codeword k, and with only those of the next class's.
+    """
+    model.eval()
+    start = min(model.block_names.index(name) for name in schemes)
+    masks = [class_mask(schemes, [k]) for k in range(model.num_classes)]
+    masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
+    own, other = [], []
+    for pixels, _ in eval_batches(images, batch_size, device):
+        shared, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
+        on_path, before = [], []  # of path k: the logits of class k and of the class before it
+        for k, mask in enumerate(masks):
+            features, _ = model.forward_blocks(shared, start, branch_mask=mask)
+            logits = model.forward_head(features)
+            on_path.append(logits[:, k])
+            before.append(logits[:, k - 1])
+        own.append(torch.stack(on_path, 1).cpu())
+        other.append(torch.stack([*before[1:], before[0]], 1).cpu())
+    return torch.cat(own), torch.cat(other)
+
+
+def best_threshold(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """The threshold whose F1 is highest, searched over every score: halfway between the scores it separates.
+
+    The paper's code tries 100 values between two medians; the precision-recall curve has all that matter.
+    """
+    scores = np.concatenate([positives, negatives])
+    truth = np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
+    precision, recall, thresholds = precision_recall_curve(truth, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    accepted = thresholds[int(f1[:-1].argmax())]  # scores at or above it count as positive
+    below = scores[scores < accepted]
+    return float((accepted + below.max()) / 2) if len(below) else float(accepted)
+
+
+@dataclass(frozen=True)
+class BinaryClassifier:
+    """One class against the rest, figures 2b and 3; rates in percent, average precision 0 … 1."""
+
+    name: str
+    threshold: float
+    recall: float
+    precision: float
+    average_precision: float
+    precision_out: float | None
+    average_precision_out: float | None
+
+
+def binary_classifiers(
+    train: tuple[Tensor, ImageSet], test: tuple[Tensor, ImageSet], foreign: Tensor | None, *, seed: int
+) -> list[BinaryClassifier]:
+    """Thresholds from training images; precision and recall on test images, and against foreign ones.
+
+    Args:
+        train, test: binary logits (n, K) and the images they are of.
+        foreign: binary logits (m, K) of images of no class, or None.
+        seed: of the negatives' sampling, with more than 10 classes.
+    """
+    names = test[1].classes
+    sample = len(names) > FEW_CLASSES
+    results = []
+    for k, name in enumerate(names):
+        threshold = training_threshold(train[0][:, k], train[1], k, seed=seed)
+        positives, negatives = _by_truth(test[0][:, k], test[1], k)
+        outside = None if foreign is None else foreign[:, k].double().numpy()
+        if sample:
+            negatives = sample_negatives(negatives, len(positives), seed, k, THRESHOLD_DRAWS)
+            if outside is not None:
+                outside = sample_negatives(outside, len(positives), seed, k, THRESHOLD_DRAWS + 1)
+        precision_out, average_out = (None, None) if outside is None else _against(positives, outside, threshold)
+        precision, average = _against(positives, negatives, threshold)
+        recall = 100 * float((positives >= threshold).mean())
+        results.append(BinaryClassifier(name, threshold, recall, precision, average, precision_out, average_out))
+    return results
+
+
+def average_precisions(logits: Tensor, images: ImageSet) -> list[float]:
+    """Of every class against the rest, 0 … 1, from logits (n, K); it needs no threshold."""
+    by_class = (_by_truth(logits[:, k], images, k) for k in range(len(images.classes)))
+    return [_average_precision(positives, negatives) for positives, negatives in by_class]
+
+
+def training_threshold(logits: Tensor, images: ImageSet, k: int, *, seed: int) -> float:
+    """The threshold of class k's binary classifier from its logits (n,) on training images.
+
+    With more than 10 classes, the mean over draws of 9 negatives for each positive.
+    """
+    positives, negatives = _by_truth(logits, images, k)
+    if len(images.classes) <= FEW_CLASSES:
+        return best_threshold(positives, negatives)
+    draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
+    return float(np.mean([best_threshold(positives, drawn) for drawn in draws]))
+
+
+def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:
+    """Nine negatives for each positive, without replacement and by seed; all of them when there are fewer."""
+    wanted = min(len(negatives), NEGATIVES_PER_POSITIVE * positives)
+    return negatives[seeds("negatives", *key).choice(len(negatives), wanted, replace=False)]
+
+
+def logit_histograms(
+    test: tuple[Tensor, ImageSet], foreign: Tensor | None, classes: int
+) -> list[dict[str, str | list[float] | list[int]]]:
+    """Figures 3 and 7: counts of the binary classifier's logit, of the first `classes` classes, on shared edges."""
+    rows = []
+    for k, name in enumerate(test[1].classes[:classes]):
+        positives, negatives = _by_truth(test[0][:, k], test[1], k)
+        groups = {"positives": positives, "negatives": negatives}
+        if foreign is not None:
+            groups["foreign"] = foreign[:, k].double().numpy()
+        edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), HISTOGRAM_BINS)
+        counts = {group: np.histogram(values, edges)[0].tolist() for group, values in groups.items()}
+        rows.append({"class": name, "edges": edges.round(4).tolist(), **counts})
+    return rows
+
+
+def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
+    """Top-1 and top-5 (where there are more than five classes), percent."""
+    top = {"accuracy": predictions.accuracy(labels)}
+    if predictions.logits.shape[1] > 5:
+        among_best = (predictions.logits.topk(5).indices == labels[:, None]).any(1)
+        top["accuracy_top5"] = 100 * among_best.double().mean().item()
+    return top
+
+
+def _by_truth(logits: Tensor, images: ImageSet, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n,) of the images of class k, and of the others."""
+    column, member = logits.double().numpy(), (images.labels == k).numpy()
+    return column[member], column[~member]
+
+
+def _against(positives: np.ndarray, negatives: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Precision in percent (0 when nothing is accepted) and average precision of some positives and negatives."""
+    hits, false_alarms = int((positives >= threshold).sum()), int((negatives >= threshold).sum())
+    return 100 * hits / max(1, hits + false_alarms), _average_precision(positives, negatives)
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> float:
+    truth = np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
+    return float(average_precision_score(truth, np.concatenate([positives, negatives])))

@@ -1,0 +1,53 @@
+"""One pass of a network over a set of images: logits and energies, no labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..codes.scheme import CodingScheme
+from ..data.batches import eval_batches
+from ..data.sets import ImageSet
+from ..network.model import CodedResNeXt, decode
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network said of n images, on the CPU.
+
+    Attributes:
+        logits: (n, K) float32.
+        energies: {block: (n, N)} float32, r·E(t̄) of the coded blocks.
+    """
+
+    logits: Tensor
+    energies: dict[str, Tensor]
+
+    def accuracy(self, labels: Tensor) -> float:
+        """Top-1 of the softmax, percent."""
+        return percent_equal(self.logits.argmax(1), labels)
+
+    def decoding_accuracy(self, block: str, scheme: CodingScheme, labels: Tensor) -> float:
+        """Top-1 of one coded block as a decoder, equation 7, percent."""
+        return percent_equal(decode(self.energies[block], scheme), labels)
+
+
+@torch.inference_mode()
+def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
+    """Logits and energies of all images in order, in evaluation mode and float32."""
+    model.eval()
+    logits: list[Tensor] = []
+    energies: dict[str, list[Tensor]] = {}
+    for pixels, _ in eval_batches(images, batch_size, device):
+        answer, spent = model(pixels, return_energies=True)
+        logits.append(answer.cpu())
+        for name, value in spent.items():
+            energies.setdefault(name, []).append(value.cpu())
+    return Predictions(torch.cat(logits), {name: torch.cat(parts) for name, parts in energies.items()})
+
+
+def percent_equal(answers: Tensor, labels: Tensor) -> float:
+    """Share of equal entries, percent."""
+    return 100 * (answers == labels.to(answers.device)).double().mean().item()

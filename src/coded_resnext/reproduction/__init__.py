@@ -1,0 +1,1 @@
+"""What regenerates the paper with the library: records, figures, measurements and notebooks. No library room imports it."""

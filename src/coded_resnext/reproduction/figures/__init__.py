@@ -1,0 +1,1 @@
+"""Every figure and table, from records alone. No torch."""

@@ -1,0 +1,251 @@
+"""Every number of the paper's results beside ours, one by one.
+
+What is measured here is put under the keys of data/paper/*.csv, so that one join sets the two side by side and
+whatever has no partner is seen to be missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from ... import paths
+from .claims import claims
+from ...codes.scheme import load_scheme
+from ...training.parameters import load_preset
+from ..records.records import metric, read_stage, write_atomically
+from .tables import accuracy_table, binary_table, early_table, error95, piece, removal_table, wilson
+from ..records.paper import SAME_IN_PAPER, as_markdown, paper
+
+ITEMS = ("table-1", "table-4", "kept-parameters", "computation", "table-2", "table-3", "published-schemes",
+         "figure-2a", "figure-2b", "figure-4", "figure-5", "figure-6", "exponent")  # fmt: skip
+OF_NO_RUN = ("table-1", "table-3", "table-4", "kept-parameters", "computation", "published-schemes")
+STAND_IN = "CIFAR-10"  # whose numbers stand beside ours on data that the paper has not
+TEST_IMAGES = {"CIFAR-10": 10_000, "CIFAR-100": 10_000, "ImageNet": 50_000}
+READ_BY_EYE = 0.5  # how far a number read off a plot may be from what was measured there
+AGREES, DIFFERS, NOT_RUN, OTHER_DATA = "agrees", "differs", "not run", "other data"
+README_PRESETS = {
+    "cifar10": "CIFAR-10, full",
+    "cifar10-60-epochs": "CIFAR-10, 60 epochs",
+    "cifar10-small": "CIFAR-10, small",
+    "digits": "digits",
+}
+MARKS = "<!-- results -->\n", "<!-- /results -->"
+
+
+class Ours(NamedTuple):
+    """A number of ours under the paper's keys; error is the half width of its 95 % interval."""
+
+    item: str
+    condition: str
+    metric: str
+    ours: float
+    error: float = math.nan
+    runs: int | None = None
+    images: int | None = None
+
+
+def comparison(preset: str) -> pd.DataFrame:
+    """The paper's numbers on a preset's data, each with ours.
+
+    Presets with data of their own stand beside the paper's CIFAR-10, and their rows get no verdict but "other data".
+    Runs of the preset's first coded kind and of the plain kind count, averaged over seeds, and its ablations where the
+    paper has them.
+
+    Returns:
+        Columns item, data_set (the paper's), condition, metric, paper, read_from, ours, error (95 %), runs, images,
+        difference (ours less the paper's), verdict: "agrees" when the difference is within the 95 % error of both
+        sides and what can be read off a plot, "differs", "not run" or "other data".
+    Raises:
+        ValueError: an unknown preset, a record of another schema or without a metric.
+    """
+    data = next(iter(load_preset(preset).runs.values())).data
+    theirs = pd.concat([paper(item, data) for item in ITEMS], ignore_index=True)
+    theirs = theirs.rename(columns={"value": "paper"})
+    theirs = _whole_schemes(theirs[["item", "data_set", "condition", "metric", "paper", "read_from"]])
+    ours = pd.DataFrame([*_measured(preset), *_schemes(theirs), *_networks(theirs)], columns=Ours._fields)
+    table = theirs.merge(ours, on=["item", "condition", "metric"], how="left")
+    table["difference"] = table["ours"] - table["paper"]
+    table["verdict"] = [_verdict(row, SAME_IN_PAPER.get(data)) for _, row in table.iterrows()]
+    order = ["item", "data_set", "condition", "metric", "paper", "read_from", "ours", "error", "runs", "images"]
+    return table[[*order, "difference", "verdict"]].astype({"runs": "Int64", "images": "Int64"})
+
+
+def readme_table() -> str:
+    """The claims beside the records of the CIFAR presets and the digits, as Markdown."""
+    columns = {}
+    for preset, title in README_PRESETS.items():
+        table = claims(preset).set_index("claim")
+        columns.setdefault("paper, CIFAR-10", table["paper"])
+        if table["ours"].notna().any():
+            columns[title] = table.apply(_cell, axis=1)
+    return as_markdown(pd.DataFrame(columns).reset_index(names="claim"))
+
+
+def write_readme() -> bool:
+    """Put `readme_table` between the README's two marks; where results are written elsewhere, nothing is done.
+
+    Returns:
+        Whether the README was written.
+    Raises:
+        ValueError: a README without the marks.
+    """
+    readme = paths.ROOT / "README.md"
+    if paths.OUT != paths.ROOT or not readme.is_file():
+        return False
+    start, end = MARKS
+    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"README.md has no place for results: it needs the lines {start.strip()} and {end}")
+    write_atomically(readme, f"{before}{start}{readme_table()}{end}{after}".encode())
+    return True
+
+
+def _cell(row: pd.Series) -> str:
+    if pd.isna(row["ours"]):
+        return row["verdict"]
+    runs = f"{row['runs']} run" + "s" * (row["runs"] > 1)
+    verdict = f", {row['verdict']}" if row["verdict"] else ""
+    return f"{row['ours']:.2f} ± {row['error']:.2f} ({runs}, {row['images']} images{verdict})"
+
+
+def _verdict(row: pd.Series, data_set: str | None) -> str:
+    if pd.isna(row["ours"]):
+        return NOT_RUN
+    if row["item"] not in OF_NO_RUN and row["data_set"] != data_set:
+        return OTHER_DATA
+    return AGREES if abs(row["difference"]) <= _allowed(row) else DIFFERS
+
+
+def _allowed(row: pd.Series) -> float:
+    """Error of the difference, 95 %: both sides are measured on a draw of test images, and read with some care."""
+    printed = f"{row['paper']:.12g}".partition(".")[2]
+    reading = READ_BY_EYE if row["read_from"] == "plot" else 0.5 * 10.0 ** -len(printed)
+    if row["metric"] != "accuracy":
+        return reading
+    low, high = wilson(row["paper"], TEST_IMAGES[row["data_set"]])
+    return math.hypot(row["error"], (high - low) / 2) + reading
+
+
+def _measured(preset: str) -> Iterator[Ours]:
+    accuracy, early = read_stage(preset, "accuracy"), read_stage(preset, "early")
+    removal, binary = read_stage(preset, "specialisation"), read_stage(preset, "binary")
+    for _, row in accuracy_table(accuracy).query("kind in ('coded', 'plain')").iterrows():
+        yield _rate("table-2", f"network={row['kind']}", row)
+        if row["kind"] == "plain":
+            yield _rate("figure-5", "network=plain; decoder=softmax", row)
+    for _, row in removal_table(removal).query("kind == 'coded'").iterrows():
+        yield _rate("figure-2a", f"set={row['set']}; removed={row['removed']}", row)
+    for _, row in accuracy_table(accuracy, "exponent").iterrows():
+        yield _rate("exponent", f"exponent={row['exponent']:g}", row)
+    for _, row in accuracy_table(accuracy, "drop_branch").iterrows():
+        yield _rate("figure-6", f"p_drop={row['drop_branch']:g}", row)
+    yield from _decoders(early_table(early, "mu"))
+    for drop, rows in binary_table(binary, "drop_branch").groupby("drop_branch"):
+        yield from _extremes("figure-6", f"p_drop={drop:g}", rows, "precision", "recall")
+    yield from _binary(binary_table(binary).query("kind == 'coded'"))
+
+
+def _decoders(table: pd.DataFrame) -> Iterator[Ours]:
+    """Figures 4 and 5. Networks differ in depth: blocks are matched from the last one, which is the paper's block 9."""
+    for mu, rows in table.groupby("mu", sort=False):
+        blocks = rows[rows["from_end"] > 0]
+        first_stage = blocks["decoder"].iloc[0].split(".")[0]
+        early = blocks[blocks["decoder"].str.startswith(f"{first_stage}.")]["from_end"].min()
+        for _, row in rows.iterrows():
+            place = row["from_end"]
+            decoder = f"block {10 - place}" if place else "softmax"
+            yield _rate("figure-4", f"mu={mu:g}; decoder={decoder}", row)
+            if place in (0, 1):
+                yield _rate("figure-5", f"network=coded; mu={mu:g}; decoder={decoder}", row)
+            if place == early:
+                yield _rate("figure-5", f"network=coded; mu={mu:g}; decoder=block 6", row)
+
+
+def _binary(table: pd.DataFrame) -> Iterator[Ours]:
+    if table.empty:
+        return
+    yield from _extremes("figure-2b", "negatives=in distribution", table, "precision", "recall")
+    outside = table.dropna(subset="precision_out").rename(columns={"precision": "_", "precision_out": "precision"})
+    if not outside.empty:
+        yield from _extremes("figure-2b", "negatives=out of distribution", outside, "precision")
+    for _, row in outside.iterrows():
+        condition = f"negatives=out of distribution; class={row['class']}"
+        yield Ours("figure-2b", condition, "precision", row["precision"], runs=row["runs"], images=row["images"])
+
+
+def _extremes(item: str, condition: str, rows: pd.DataFrame, *columns: str) -> Iterator[Ours]:
+    runs, images = rows["runs"].iloc[0], rows["images"].iloc[0]
+    for column in columns:
+        for which, value in (("lowest", rows[column].min()), ("highest", rows[column].max())):
+            yield Ours(item, condition, f"{which} {column}", value, runs=runs, images=images)
+
+
+def _rate(item: str, condition: str, row: pd.Series) -> Ours:
+    return Ours(item, condition, "accuracy", row["accuracy"], error95(row), row["runs"], row["images"])
+
+
+def _whole_schemes(theirs: pd.DataFrame) -> pd.DataFrame:
+    """Table 3's two hundred digits as one row a scheme: the share of them that ours has."""
+    digits = theirs["item"] == "table-3"
+    ratios = theirs[digits]["condition"].str.partition(";")[0].unique()
+    rows = [("table-3", STAND_IN, ratio, "digits as printed (%)", 100.0, "table") for ratio in ratios]
+    schemes = pd.DataFrame(rows, columns=theirs.columns)
+    return pd.concat([theirs[~digits], schemes], ignore_index=True)
+
+
+def _schemes(theirs: pd.DataFrame) -> Iterator[Ours]:
+    """What the shipped schemes are: it depends on no run."""
+    printed = paper("table-3")
+    for ratio, rows in printed.groupby("ratio"):
+        words = rows["value"].to_numpy().reshape(10, 10)
+        same = (load_scheme(10, 10, int(words[0].sum())).words == words).mean()
+        yield Ours("table-3", f"ratio={ratio}", "digits as printed (%)", 100 * float(same))
+    published = theirs[theirs["item"] == "published-schemes"]["condition"].unique()
+    for condition in published:
+        sizes = [int(pair.partition("=")[2]) for pair in condition.split("; ")]
+        certificate, columns = load_scheme(*sizes).certificate(), load_scheme(*sizes).column_sums
+        for name, value in (
+            ("minimum distance", certificate["distance"]),
+            ("upper bound on the minimum distance", certificate["bound"]),
+            ("smallest column sum", columns.min()),
+            ("largest column sum", columns.max()),
+        ):
+            yield Ours("published-schemes", condition, name, float(value))
+
+
+def _networks(theirs: pd.DataFrame) -> Iterator[Ours]:
+    """What was counted of the networks, under the keys of the data set that the paper trains each on."""
+    wanted = theirs.groupby("item")["data_set"].first()
+    for record in read_stage("architectures", "architecture"):
+        data_set = record["parameters"]["data_set"]
+        if data_set == wanted["table-1"]:
+            for row in piece(record, "points"):
+                for key, value in row.items():
+                    if key != "stage" and value is not None:
+                        yield Ours("table-1", f"stage={row['stage']}", key, value)
+            yield Ours("table-1", "stage=all", "parameters", metric(record, "parameters"))
+        if data_set == wanted["table-4"]:
+            for network in ("plain", "coded"):
+                condition = f"network={network}"
+                operations = metric(record, f"{network}_multiply_adds") / 1e9
+                yield Ours("table-4", condition, "GFLOPs at 160x160", operations)
+                yield Ours("table-4", condition, "parameters in millions", metric(record, "parameters") / 1e6)
+        if data_set == wanted["kept-parameters"]:
+            for counted, key in (
+                ("as the text says", "kept_parameters_without_shortcuts"),
+                ("everything", "kept_parameters"),
+                ("without projection shortcuts", "kept_parameters_without_shortcuts"),
+            ):
+                yield Ours("kept-parameters", f"counted={counted}", "share of the parameters", metric(record, key))
+            share = metric(record, "kept_multiply_adds_of_convolutions")
+            yield Ours("kept-parameters", "counted=everything", "share of the multiply-adds", share)
+        if data_set == wanted["computation"]:
+            for row in piece(record, "curves"):
+                for counted in ("whole block", "what the energies need"):
+                    condition = f"decoder=block {row['number']}; counted={counted}"
+                    yield Ours("computation", condition, "share of the multiply-adds", row[counted])

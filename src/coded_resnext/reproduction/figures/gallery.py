@@ -1,0 +1,103 @@
+"""Every figure and table of a preset by name, drawn from its records alone: no network, no data set, no torch.
+
+A notebook that made records shows them by `draw` and `tabulate`; `redraw` does all of a preset at once. Stems
+are the file names in figures/<preset>/. What makes them is in the modules that are imported first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from . import codebooks
+from . import exit_gallery
+from . import paper_gallery
+from . import subnetwork_gallery
+from ...errors import NothingToShow
+from .style import SavedFigure, save
+from .paper_gallery import Item
+from ...training.parameters import load_preset, unknown
+from ..records.paper import save_table
+
+
+def _of(notebook: str, items: Mapping[str, Callable[[str], Any]]) -> dict[str, Item]:
+    return {stem: Item(notebook, make) for stem, make in items.items()}
+
+
+def _of_codes(items: Mapping[str, Callable[[], Any]]) -> dict[str, Item]:
+    """What notebook 01 shows: the same for every preset."""
+    return {stem: Item("01_code_design", lambda preset, make=make: make()) for stem, make in items.items()}
+
+
+FIGURES: dict[str, Item] = (
+    _of_codes(codebooks.FIGURES)
+    | paper_gallery.FIGURES
+    | _of(subnetwork_gallery.NOTEBOOK, subnetwork_gallery.FIGURES)
+    | _of(exit_gallery.NOTEBOOK, exit_gallery.FIGURES)
+)
+TABLES: dict[str, Item] = (
+    _of_codes(codebooks.TABLES)
+    | paper_gallery.TABLES
+    | _of(subnetwork_gallery.NOTEBOOK, subnetwork_gallery.TABLES)
+    | _of(exit_gallery.NOTEBOOK, exit_gallery.TABLES)
+)
+
+
+def draw(stem: str, preset: str) -> SavedFigure:
+    """Draw one figure into figures/<preset>/.
+
+    Raises:
+        ValueError: an unknown figure; a record of another schema or without what the figure shows.
+        NothingToShow: the preset has no record of it, or nothing that it could show.
+    """
+    return save(_make(FIGURES, stem, preset), preset, stem)
+
+
+def show(stem: str, preset: str) -> SavedFigure | str:
+    """As `draw`, but where there is nothing to draw it says why: not every preset has every ablation."""
+    try:
+        return draw(stem, preset)
+    except NothingToShow as reason:
+        return str(reason)
+
+
+def tabulate(stem: str, preset: str) -> pd.DataFrame:
+    """Write one table into figures/<preset>/, and return it. Raises as `draw` does."""
+    table = _make(TABLES, stem, preset)
+    save_table(table, preset, stem)
+    return table
+
+
+def show_table(stem: str, preset: str) -> pd.DataFrame | str:
+    """As `tabulate`, but where there is nothing to tabulate it says why."""
+    try:
+        return tabulate(stem, preset)
+    except NothingToShow as reason:
+        return str(reason)
+
+
+def redraw(preset: str) -> None:
+    """Write every figure and table of the preset's notebooks, and say which are left out and why.
+
+    Raises:
+        ValueError: an unknown preset; a record that is damaged or of another schema.
+    """
+    notebooks = load_preset(preset).notebooks
+    for items, write in ((TABLES, tabulate), (FIGURES, draw)):
+        for stem, item in items.items():
+            if item.notebook not in notebooks:
+                continue
+            try:
+                write(stem, preset)
+                print(stem)
+            except NothingToShow as reason:
+                print(f"{stem}: left out, {reason}")
+
+
+def _make(items: dict[str, Item], stem: str, preset: str) -> Any:
+    if stem not in items:
+        raise ValueError(unknown("figure or table", stem, items))
+    load_preset(preset)
+    return items[stem].make(preset)

@@ -1,0 +1,1 @@
+"""What makes the records: the library's measurements on the runs of a preset."""

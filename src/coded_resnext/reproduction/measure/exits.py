@@ -1,0 +1,166 @@
+"""The stage "exits": early exit of one trained run, from calibration to rejection, as one record.
+
+Thresholds, temperatures, likelihoods and the choice of a policy are made on the images held out of the training; the
+test set is only measured.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import torch
+
+from ... import paths
+from ...data.batches import eval_batches
+from ...data.sets import load_images
+from ...early_exit import measure as early
+from ...early_exit.calibration import Calibration, calibrate, save_calibration
+from ...early_exit.measure import SHOWN
+from ...early_exit.rejection import rejection
+from ...early_exit.router import EarlyExit
+from ...early_exit.stopping import STOPS_ABOVE, Exits, StoppingRule
+from ...early_exit.thresholds import OperatingPoint
+from ...early_exit.verification import decode_then_verify
+from ...evaluation.prediction import Predictions, predict
+from ...network.cost import multiply_adds
+from ...training.run import Run
+from ..figures.exit_tables import SHOWN_DROP
+from ..figures.tables import Record
+
+
+def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
+    """Early exit of a coded run; of a plain one the point that it has to be compared with.
+
+    The calibration is written beside the checkpoint; of shipped weights, to where all is written that is made here.
+
+    Raises:
+        ValueError: a coded run that held no images out.
+    """
+    labels, size = run.test.labels, run.test.image_size
+    test = predict(run.model, run.test, run.batch_size, run.device)
+    cost = multiply_adds(run.model, size)
+    metrics = {"accuracy": test.accuracy(labels), "images": len(labels), "multiply_adds": cost.total}
+    if not run.model.schemes:
+        return metrics, {}
+
+    shipped = run.checkpoint.folder.is_relative_to(paths.WEIGHTS)
+    folder = paths.OWN_WEIGHTS / run.checkpoint.folder.name if shipped else run.checkpoint.folder
+    calibration, points, held = calibrate_run(run, folder)
+    rules = {name: StoppingRule(run.model.schemes, name, {}, calibration).everywhere() for name in STOPS_ABOVE}
+    costs = {name: early.exit_costs(run.model, rule, size) for name, rule in rules.items()}
+    curves = []
+    for name, rule in rules.items():
+        answers = early.what_it_says(rule, test, labels, costs[name])
+        curves += [{"policy": name, **row} for row in early.tradeoff(points[name], answers)]
+    targets = [early.keeps(run.model, calibration, target, test, labels, size) for target in calibration.targets]
+    for drop in early.DROPS:
+        policy = early.best_policy(calibration, drop)
+        row = next(row for row in targets if (row["policy"], row["kind"], row["value"]) == (policy, "drop", drop))
+        metrics |= {f"saved_{drop:g}": 100 - row["multiply_adds"], f"drop_{drop:g}": row["drop"]}
+
+    policy = early.best_policy(calibration, SHOWN_DROP)
+    thresholds = calibration.thresholds(policy, "drop", SHOWN_DROP)
+    shown = StoppingRule(run.model.schemes, policy, thresholds, calibration).simulate(test.energies, test.logits)
+    shares = early.equal_shares(rules["margin"], held, run.held.labels)
+    spread = StoppingRule(run.model.schemes, "margin", shares).simulate(test.energies, test.logits)
+    foreign = None if run.foreign is None else predict(run.model, run.foreign, run.batch_size, run.device)
+    return metrics, {
+        "blocks": list(run.model.schemes),
+        "exit_costs": (100 * costs["margin"]).tolist(),
+        "curves": curves,
+        "targets": targets,
+        "equal_shares": early.shares(spread, len(run.model.schemes)),
+        "anytime": early.anytime(rules["posterior"], test, labels, costs["posterior"]),
+        "decoders": early.decoders(run.model, calibration, (held, run.held.labels), (test, labels)),
+        "agreement": early.agreement(run.model, test, labels),
+        "rejection": [] if foreign is None else rejection(test, foreign, run.model.schemes),
+        "verification": verification(run),
+        "examples": early.examples(shown, test.logits.argmax(1), labels),
+        "routed": routed_differences(run, calibration, test),
+    }
+
+
+def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[OperatingPoint]], Predictions]:
+    """Calibrate a coded run and keep the calibration in a folder.
+
+    Returns:
+        The calibration, the thresholds on each policy's trade-off, and the predictions of the held-out images.
+    Raises:
+        ValueError: a plain run, or one that held no images out.
+    """
+    if not run.model.schemes:
+        raise ValueError(f"run {run.training['name']} is of a plain network: it decodes nothing, so it exits nowhere")
+    held = predict(run.model, run.held, run.batch_size, run.device)
+    calibration = calibrate(run.model, held, run.held.labels)
+    calibration, points = early.fit_targets(
+        run.model, calibration, held, run.held.labels, run.test.image_size
+    )
+    save_calibration(folder, calibration)
+    return calibration, points, held
+
+
+def verification(run: Run) -> list[dict[str, str | int | float]]:
+    """Decode, then verify, by the first coded block and by the last of the same stage."""
+    names = list(run.model.schemes)
+    stage = [name for name in names if name.split(".")[0] == names[0].split(".")[0]]
+    counts = candidate_counts(run.model.num_classes)
+    rows = []
+    for block in dict.fromkeys((stage[0], stage[-1])):
+        rows += decode_then_verify(run.model, run.test, block, counts, run.batch_size, run.device)
+    return rows
+
+
+def example_pictures(record: Record) -> tuple[list[list[tuple[PIL.Image.Image, str]]], list[str]]:
+    """The example images of a record, where its data set is there: those of each exit, and those answered differently.
+
+    Returns:
+        Rows of images with captions, and the rows' names; none where there is no data set.
+    """
+    training = record["parameters"]
+    try:
+        test = load_images(training["data"], "test", image_size=training["image_size"])
+    except FileNotFoundError:
+        return [], []
+    rows: dict[str, list[tuple[PIL.Image.Image, str]]] = {}
+    places = [*record["blocks"], "softmax"]
+    for example in record["examples"]:
+        answer, whole, label = (test.classes[example[key]] for key in ("answer", "whole", "label"))
+        if answer == whole:
+            name, caption = places[example["exit"]], answer if answer == label else f"{answer}, is {label}"
+        else:
+            name, caption = "early ≠ late", f"{answer}/{whole}, is {label}"
+        rows.setdefault(name, []).append((test.image(example["image"]), caption))
+    names = [name for name in [*places, "early ≠ late"] if name in rows]
+    return [rows[name][:SHOWN] for name in names], names
+
+
+def candidate_counts(num_classes: int) -> list[int]:
+    """1, 2, 3, 5 and on by the same steps of ten, and all."""
+    steps = [m * 10**power for power in range(4) for m in (1, 2, 3, 5)]
+    return [m for m in steps if m < num_classes] + [num_classes]
+
+
+def routed_differences(run: Run, calibration: Calibration, test: Predictions) -> list[dict[str, str | int]]:
+    """The network really routed over the test set beside what whole passes say: images that leave elsewhere.
+
+    Rows of float32 differ by some 1e-7 with the size of the batch, so a score next to its threshold may fall otherwise.
+
+    Returns:
+        A row a policy: policy, images, other_exit, other_label.
+    """
+    rows = []
+    for policy in STOPS_ABOVE:
+        thresholds = calibration.thresholds(policy, "drop", SHOWN_DROP)
+        router = EarlyExit(run.model, policy, thresholds, calibration)
+        simulated = router.rule.simulate(test.energies, test.logits)
+        parts = [router.predict(pixels) for pixels, _ in eval_batches(run.test, run.batch_size, run.device)]
+        routed = Exits(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
+        rows.append({
+            "policy": policy,
+            "images": len(run.test),
+            "other_exit": int((routed.exits != simulated.exits).sum()),
+            "other_label": int((routed.labels != simulated.labels).sum()),
+        })  # fmt: skip
+    return rows

@@ -1,0 +1,128 @@
+"""The schemes that ship with the package, made again from nothing: `make schemes`.
+
+Table 3's two are transcribed; the others were designed, and the same arguments give the same file. What each design
+took, and what the paper's own search finds for the same networks, is filed as records for notebook 01.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import NamedTuple
+
+from ...codes.design import design_scheme
+from ...codes.lexicographic import lexicographic_scheme
+from ...codes.scheme import CodingScheme, scheme_path
+from ..records.paper import paper
+from ..records.records import Beginning, begin, write_record
+
+FOLDER, DESIGN, SEARCH = "schemes", "design", "lexicographic"  # in data/results: they belong to no preset
+TIME_LIMIT = 60.0  # seconds for each design
+SEED = 0
+
+
+class Sizes(NamedTuple):
+    """What a scheme is asked for."""
+
+    num_classes: int
+    num_branches: int
+    num_active: int
+
+
+TRANSCRIBED = (Sizes(10, 10, 5), Sizes(10, 10, 3))
+NETWORKS = (*TRANSCRIBED, Sizes(100, 20, 8), Sizes(100, 20, 4), Sizes(1000, 32, 16), Sizes(1000, 32, 8))
+ABLATIONS = (Sizes(1000, 32, 24), Sizes(1000, 32, 4), Sizes(100, 20, 12), Sizes(10, 10, 7))
+
+
+class Made(NamedTuple):
+    """A scheme, and which search it came from."""
+
+    stage: str
+    sizes: Sizes
+    scheme: CodingScheme
+
+    @property
+    def text(self) -> str:
+        """What its file holds."""
+        return self.scheme.to_text(**self.scheme.header())
+
+
+def published() -> dict[Sizes, dict[str, int]]:
+    """What the paper's published schemes reach: numbers by metric, for every network's sizes."""
+    numbers = paper("published-schemes")
+    table = numbers.pivot(index=["classes", "branches", "active"], columns="metric", values="value").astype(int)
+    return {sizes: table.loc[tuple(sizes)].to_dict() for sizes in NETWORKS}
+
+
+def remake(*, write: bool = False) -> None:
+    """Design all schemes from nothing and compare them with the shipped files; run the paper's search beside.
+
+    Files a record for each in data/results/schemes, and prints a line as soon as it is done. There are as many
+    processes as processors, so numpy should have one thread (OMP_NUM_THREADS=1).
+
+    Args:
+        write: replace the shipped files that come out otherwise; the transcribed ones stay.
+    Raises:
+        ValueError: naming the shipped files that come out otherwise, unless they are replaced.
+    """
+    different = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        jobs = [pool.submit(_search, sizes, reached["minimum distance"]) for sizes, reached in published().items()]
+        jobs += [pool.submit(_design, sizes) for sizes in (*NETWORKS, *ABLATIONS)]
+        for job in as_completed(jobs):
+            made = job.result()
+            verdict = ""
+            if made.stage == DESIGN and made.sizes not in TRANSCRIBED:
+                path = scheme_path(*made.sizes)
+                same = path.is_file() and path.read_text(encoding="utf-8") == made.text
+                verdict = "as shipped" if same else "written" if write else "not as shipped"
+                if not same and write:
+                    made.scheme.save(path)
+                elif not same:
+                    different.append(path.name)
+            print(f"{_line(made)}  {verdict}".rstrip(), flush=True)
+    if different:
+        raise ValueError(
+            f"{', '.join(sorted(different))} came out otherwise than shipped: another version of numpy or OR-tools, a "
+            f"changed designer, or a slow machine ('complete: False')? "
+            f"`python -m coded_resnext schemes --write` replaces them"
+        )
+
+
+def _design(sizes: Sizes) -> Made:
+    beginning = begin("CPU, one thread")
+    scheme = design_scheme(*sizes, seed=SEED, time_limit=TIME_LIMIT)
+    return _file(DESIGN, sizes, scheme, {"time_limit": TIME_LIMIT}, SEED, beginning)
+
+
+def _search(sizes: Sizes, distance: int) -> Made:
+    beginning = begin("CPU, one thread")
+    scheme = lexicographic_scheme(*sizes, distance=distance)
+    return _file(SEARCH, sizes, scheme, {"distance": distance}, None, beginning)
+
+
+def _file(
+    stage: str, sizes: Sizes, scheme: CodingScheme, arguments: dict[str, float], seed: int | None, beginning: Beginning
+) -> Made:
+    certificate = scheme.certificate()
+    columns = scheme.column_sums
+    write_record(
+        FOLDER, stage, scheme_path(*sizes).stem,
+        parameters=sizes._asdict() | arguments, seed=seed, checkpoint=None,
+        metrics={
+            **{key: certificate[key] for key in ("distance", "bound", "column_spread", "close_pairs")},
+            "smallest_column": int(columns.min()), "largest_column": int(columns.max()),
+        },
+        beginning=beginning, seconds=float(scheme.provenance["seconds"]),
+        construction=certificate["construction"],
+    )  # fmt: skip
+    return Made(stage, sizes, scheme)
+
+
+def _line(made: Made) -> str:
+    certificate, columns = made.scheme.certificate(), made.scheme.column_sums
+    return (
+        f"{scheme_path(*made.sizes).stem:10}  {made.stage:13}  distance {certificate['distance']:2} of at most "
+        f"{certificate['bound']:2}, columns {columns.min()} to {columns.max()}, "
+        f"{certificate['close_pairs']} pairs at it, {certificate['seconds']} s"
+    )

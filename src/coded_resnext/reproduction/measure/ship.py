@@ -1,0 +1,78 @@
+"""What puts things into data/weights: a finished run's weights with their card, and early-exit thresholds of both."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ... import paths
+from ...early_exit.calibration import Calibration
+from ...evaluation.prediction import predict
+from ...network.weights import card_path, full_precision, shipped_checkpoint, weights_path
+from ...training.checkpoint import build_network, load_checkpoint, load_weights, run_folder
+from ...training.parameters import EvaluationParameters
+from ...training.run import Run
+from ..records.records import read_record, record_path, sha256, write_atomically
+from .exits import calibrate_run
+
+LICENCE = "MIT"
+UNCHANGED = 0.05  # points of accuracy: five of ten thousand images, fewer than another batch size moves
+
+
+def calibrate_shipped(name: str) -> Calibration:
+    """Early-exit thresholds of shipped weights, from the images held out of their training; kept beside the weights.
+
+    Raises:
+        ValueError: unknown weights, a plain network, or one that held no images out.
+    """
+    checkpoint = shipped_checkpoint(name)
+    run = Run(checkpoint, EvaluationParameters(checkpoint.description["parameters"]["preset"]))
+    return calibrate_run(run, checkpoint.folder)[0]
+
+
+def file_weights(preset: str, run: str) -> dict[str, Any]:
+    """Put a finished run's weights and their card into data/weights; returns the card.
+
+    They are stored in float16 if that leaves the test accuracy as the run's record has it, else in float32.
+
+    Raises:
+        ValueError: a run without a complete checkpoint and its record.
+    """
+    checkpoint = load_checkpoint(run_folder(preset, run))
+    record = read_record(preset, "training", run)
+    if checkpoint is None or record is None or record["checkpoint"] != checkpoint.weights_hash:
+        raise ValueError(f"run {preset}/{run} has no finished checkpoint with its record: train it first")
+    name, description = f"{preset}-{run}", checkpoint.description
+    evaluation = EvaluationParameters(preset)
+    images = Run(checkpoint, evaluation).test
+    recorded = record["metrics"]["test_accuracy"]
+    for dtype in (torch.float16, torch.float32):
+        weights = {key: _half(value, dtype) for key, value in checkpoint.weights().items()}
+        model = build_network(description["network"], description["schemes"])
+        load_weights(model, {key: full_precision(value) for key, value in weights.items()}, name)
+        stored = predict(model, images, evaluation.batch_size, torch.device("cpu")).accuracy(images.labels)
+        if abs(stored - recorded) <= UNCHANGED:
+            break
+    path = weights_path(name)
+    write_atomically(path, safetensors.torch.save(weights))
+    card = {
+        "name": name,
+        "licence": LICENCE,
+        "sha256": sha256(path),
+        "dtype": str(dtype).removeprefix("torch."),
+        "accuracy": {"recorded": recorded, "stored": stored, "images": len(images)},
+        "record": str(record_path(preset, "training", run).relative_to(paths.OUT)),
+        "checkpoint": checkpoint.weights_hash,
+        "recipe": description["parameters"],
+        **{key: description[key] for key in ("network", "schemes", "data")},
+    }
+    write_atomically(card_path(name), (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
+    return card
+
+
+def _half(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

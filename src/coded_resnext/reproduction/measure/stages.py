@@ -1,0 +1,270 @@
+"""The stages between a checkpoint and a figure: evaluate the runs of a preset, once each, into records.
+
+Where a run's checkpoint is there it is evaluated, unless its record names that checkpoint already. Where it is
+not, the committed record stands for it: a fresh clone shows results without training. Where there is neither, the
+weights in data/weights are evaluated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...data.sets import ImageSet, out_of_distribution
+from ...evaluation.binary import (
+    average_precisions,
+    binary_classifiers,
+    binary_logits,
+    branch_removal,
+    early_decoding,
+    full_accuracy,
+    logit_histograms,
+)
+from ...evaluation.prediction import predict
+from ...network.cost import multiply_adds
+from ...network.devices import full_float32
+from ...network.weights import ShippedCheckpoint, is_shipped, shipped_checkpoint
+from ...paths import RUNS
+from ...subnetworks.measure import coupling, single_classes, size, subset_curves
+from ...subnetworks.relearning import forget_and_learn
+from ...training.checkpoint import Checkpoint, load_checkpoint, run_folder
+from ...training.fit import describe_device
+from ...training.parameters import EvaluationParameters, load_preset, unknown
+from ...training.run import Run
+from ..figures.tables import run_kinds
+from ..records.records import begin, read_record, write_record
+from .exits import measure_exits
+
+Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
+
+
+def measure_accuracy(run: Run) -> Measured:
+    """Table 2."""
+    predictions = predict(run.model, run.test, run.batch_size, run.device)
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {}
+
+
+def measure_early_decoding(run: Run) -> Measured:
+    """Figure 4."""
+    predictions = predict(run.model, run.test, run.batch_size, run.device)
+    curve = early_decoding(predictions, run.model.schemes, run.test.labels)
+    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {"curves": curve}
+
+
+def measure_specialisation(run: Run) -> Measured:
+    """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
+
+    Raises:
+        ValueError: a block that is not coded.
+    """
+    names = list(run.model.schemes)
+    block = run.block or [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    if block not in names:
+        raise ValueError(unknown("block", block, names, "figure 2a"))
+    curve = branch_removal(
+        run.model, run.test, block, repeats=run.repeats, seed=0, batch_size=run.batch_size, device=run.device
+    )
+    metrics = {"accuracy": curve[0]["accuracy"], "images": len(run.test)}
+    for which in ("active", "inactive"):
+        rows = [row for row in curve if row["set"] == which]
+        last = max(row["removed"] for row in rows)
+        metrics[f"accuracy_without_{which}"] = fmean(row["accuracy"] for row in rows if row["removed"] == last)
+    return metrics, {"curves": curve, "block": block}
+
+
+def measure_binary_classifiers(run: Run) -> Measured:
+    """Figures 2b, 2c, 3, 7 and 8, and controls: classes cut out by other codewords, and not cut out at all.
+
+    A plain network is cut by the codewords that a coded one would have: what that leaves is no merit of coding.
+    """
+
+    def on_paths(images: ImageSet) -> tuple[Tensor, Tensor]:
+        return binary_logits(run.model, run.schemes, images, run.batch_size, run.device)
+
+    train, (test, another) = on_paths(run.train)[0], on_paths(run.test)
+    foreign = None if run.foreign is None else on_paths(run.foreign)[0]
+    cuts = {
+        "own codeword": test,
+        "another codeword": another,
+        "whole network": predict(run.model, run.test, run.batch_size, run.device).logits,
+    }
+    points = binary_classifiers((train, run.train), (test, run.test), foreign, seed=run.training["seed"])
+    metrics = {"images": len(run.test), "shared_passes_cost": 100 * _share_of_passes(run)}
+    for key in ("recall", "precision", "average_precision", "precision_out", "average_precision_out"):
+        values = [getattr(point, key) for point in points]
+        if None not in values:
+            metrics[f"mean_{key}"] = fmean(values)
+    controls = []
+    for cut, values in cuts.items():
+        precisions = average_precisions(values, run.test)
+        metrics[f"mean_average_precision_{cut.replace(' ', '_')}"] = fmean(precisions)
+        controls += [
+            {"cut": cut, "class": name, "average_precision": value}
+            for name, value in zip(run.test.classes, precisions, strict=True)
+        ]
+    return metrics, {
+        "points": [dataclasses.asdict(point) for point in points],
+        "controls": controls,
+        "histograms": logit_histograms((test, run.test), foreign, classes=10),
+    }
+
+
+def _share_of_passes(run: Run) -> float:
+    """Multiply-adds of all classes' masked passes with their common beginning run once, over K whole passes."""
+    cost = multiply_adds(run.model, run.test.image_size)
+    names = list(cost.blocks)
+    common = names[: min(names.index(name) for name in run.schemes)]
+    once = (cost.stem + sum(cost.blocks[name].total for name in common)) / cost.total
+    return 1 - once + once / run.model.num_classes
+
+
+def measure_subnetworks(run: Run) -> Measured:
+    """Notebook 09: what subnetworks keep, how well they answer, and how far class paths overlap."""
+    full = predict(run.model, run.test, run.batch_size, run.device)
+    among = (run.model, full, run.test, run.batch_size, run.device)
+    singles, curves = single_classes(*among), subset_curves(*among, seed=0)
+    whole = size(run.model, run.test.image_size)
+    metrics = {"images": len(run.test)}
+    for key, of_all in whole.items():
+        metrics[f"{key}_percent_of_one"] = 100 * fmean(row[key] for row in singles) / of_all
+    for key in ("average_precision", "average_precision_full"):
+        metrics[f"mean_{key}"] = fmean(row[key] for row in singles)
+    return metrics, {
+        "full": whole,
+        "singles": singles,
+        "curves": curves,
+        "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+    }
+
+
+def measure_surgery(run: Run) -> Measured:
+    """Notebook 09: every class forgotten and taught anew, and what the others lose by it."""
+    rows = forget_and_learn(
+        run.model, run.train, run.test,
+        mu=run.training["mu"], seed=run.training["seed"], batch_size=run.batch_size, device=run.device,
+    )  # fmt: skip
+    means = {f"mean_{key}": fmean(row[key] for row in rows) for key in rows[0] if key != "class"}
+    return means | {"images": len(run.test)}, {"points": rows}
+
+
+class Stage(NamedTuple):
+    """What measures, and whether it does runs of a kind, see `run_kinds`."""
+
+    measure: Callable[[Run], Measured]
+    takes: Callable[[str], bool]
+
+
+def _all(kind: str) -> bool:
+    return True
+
+
+def _coded(kind: str) -> bool:
+    return kind.startswith("coded")
+
+
+def _first(kind: str) -> bool:
+    """The preset's first coded run and its seeds: ablations are not cut up or stopped early."""
+    return kind == "coded"
+
+
+def _first_or_plain(kind: str) -> bool:
+    return _first(kind) or not _coded(kind)
+
+
+STAGES = {
+    "accuracy": Stage(measure_accuracy, _all),
+    "specialisation": Stage(measure_specialisation, _first),
+    "binary": Stage(measure_binary_classifiers, _all),
+    "early": Stage(measure_early_decoding, _coded),
+    "subnetworks": Stage(measure_subnetworks, _first),
+    "surgery": Stage(measure_surgery, _first),
+    "exits": Stage(measure_exits, _first_or_plain),  # plain networks of any width, to compare with
+}
+
+
+def run_names(preset: str) -> list[str]:
+    """The runs that the preset lists, then others that have a checkpoint here."""
+    listed = list(load_preset(preset).runs)
+    found = sorted(path.parent.name for path in (RUNS / preset).glob("*/checkpoint.json"))
+    return listed + [name for name in found if name not in listed]
+
+
+def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any]]:
+    """The records of one stage for every run of a preset, evaluating what has a checkpoint and no record of it.
+
+    Weights in data/weights stand for a checkpoint where there is neither checkpoint nor record.
+
+    Raises:
+        FileNotFoundError: no run has a checkpoint or a record, saying which notebook makes them.
+    """
+    records = []
+    for name in run_names(parameters.preset):
+        checkpoint = load_checkpoint(run_folder(parameters.preset, name))
+        record = read_record(parameters.preset, stage, name)
+        if checkpoint is not None and _is_finished(checkpoint):
+            record = _evaluate_anew(stage, name, checkpoint, parameters, record)
+        elif record is not None:
+            print(f"{name}: the committed record, since its checkpoint is not here")
+        elif is_shipped(f"{parameters.preset}-{name}"):
+            checkpoint = shipped_checkpoint(f"{parameters.preset}-{name}")
+            try:
+                record = _evaluate_anew(stage, name, checkpoint, parameters, None)
+            except FileNotFoundError as missing:  # the data set: a notebook shows what there is without it
+                print(f"{name}: its weights in data/weights were not evaluated: {missing}")
+        if record is not None:
+            records.append(record)
+    if not records:
+        raise FileNotFoundError(
+            f"preset {parameters.preset} has no trained run and no record of stage {stage}: "
+            f"run 03_train first, or make reproduce PRESET={parameters.preset}"
+        )
+    return records
+
+
+def _evaluate_anew(
+    stage: str, name: str, checkpoint: Checkpoint, parameters: EvaluationParameters, record: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The record if it is of this checkpoint, else a new one; None if the stage does not take runs of this kind."""
+    (kind,) = run_kinds([checkpoint.description])
+    if not STAGES[stage].takes(kind):
+        return None
+    settings = dict(checkpoint.description["parameters"])
+    if isinstance(checkpoint, ShippedCheckpoint):
+        settings |= {"shipped_weights": True}
+    if stage == "specialisation":
+        settings |= {"repeats": parameters.repeats, "block": parameters.block}
+    current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
+    if current and not parameters.force and not _foreign_came(record):
+        return record
+    return _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
+
+
+def _foreign_came(record: dict[str, Any]) -> bool:
+    """Whether a record was made without the foreign images that are there now."""
+    numbers = {"binary": record["metrics"].get("mean_precision_out"), "exits": record.get("rejection")}
+    missing = record["stage"] in numbers and not numbers[record["stage"]]
+    return missing and out_of_distribution(record["parameters"]["data"]) is not None
+
+
+def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+    beginning = begin(describe_device(run.device, torch.float32))
+    with full_float32():
+        metrics, more = STAGES[stage].measure(run)
+    return write_record(
+        run.training["preset"], stage, name,
+        parameters=settings,
+        seed=run.training["seed"],
+        checkpoint=run.checkpoint.weights_hash,
+        metrics=metrics,
+        beginning=beginning,
+        **more,
+    )  # fmt: skip
+
+
+def _is_finished(checkpoint: Checkpoint) -> bool:
+    return checkpoint.description["epoch"] == checkpoint.description["parameters"]["epochs"]

@@ -1,0 +1,1 @@
+"""Notebooks run strictly, a preset in order, and their outputs published."""

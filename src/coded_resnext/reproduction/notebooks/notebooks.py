@@ -1,0 +1,312 @@
+"""Run notebooks strictly, and a preset's notebooks in order.
+
+papermill passes a parameter that the notebook does not have and only warns; here it is refused, and so is a
+value of another type than the default's. What has been done before, from the same code, parameters and
+checkpoints, is not done again.
+"""
+
+from __future__ import annotations
+
+import ast
+import concurrent.futures
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from ...errors import NotebookFailed
+from ...paths import COMMITTED_RESULTS, FIGURES, NOTEBOOKS, OUT, PACKAGE, PAPER, PRESETS, RESULTS, RUNS, WEIGHTS
+from ...training.parameters import load_preset, to_plain, typed, unknown
+from ..records.records import sha256, write_atomically
+
+TRAIN = "03_train"
+KERNEL = "python3"
+SHOWS = {  # the stages whose records a notebook shows; what it has not written itself may come from git
+    "04_accuracy": ("accuracy",),
+    "05_specialisation": ("specialisation",),
+    "06_binary_classifiers": ("binary",),
+    "07_early_decoding": ("early",),
+    "08_ablations": ("accuracy", "early", "binary"),
+    "09_subnetworks": ("subnetworks", "surgery"),
+    "10_early_exit": ("exits",),
+    "11_paper_vs_ours": ("accuracy", "specialisation", "binary", "early"),
+}
+MOST_AT_ONCE = 4  # trainings side by side on a CPU, each with its share of the cores: small networks use few well
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One execution of one notebook in a preset: `name` tells apart those of the same notebook."""
+
+    preset: str
+    notebook: str
+    name: str
+    parameters: dict[str, Any]
+
+    @property
+    def executed(self) -> Path:
+        """Where the executed copy goes; the stamp lies beside it."""
+        return RUNS / self.preset / "notebooks" / f"{self.name}.ipynb"
+
+
+def notebook_names() -> list[str]:
+    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def default_parameters(name: str) -> dict[str, Any]:
+    """The variables of a notebook's parameters cell.
+
+    Raises:
+        ValueError: an unknown notebook; one without such a cell, or with something else than literals in it.
+    """
+    tagged = [cell for cell in _read(name).cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{name}.ipynb needs one cell tagged 'parameters', it has {len(tagged)}")
+    values = {}
+    for statement in ast.parse(tagged[0].source).body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if not isinstance(target, ast.Name) or statement.value is None:
+            raise ValueError(f"the parameters cell of {name}.ipynb holds more than `name = literal` lines")
+        values[target.id] = ast.literal_eval(statement.value)
+    return values
+
+
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the notebook can take them.
+
+    Raises:
+        ValueError: one that the notebook does not have, with the closest names.
+        TypeError: a value of another type than the default's.
+    """
+    defaults = default_parameters(name)
+    for key in parameters:
+        if key not in defaults:
+            raise ValueError(unknown("parameter", key, defaults, f"{name}.ipynb"))
+    checked = {key: typed(key, value, defaults[key], f"{name}.ipynb") for key, value in parameters.items()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in checked.items()}
+
+
+def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
+    """Execute one notebook with papermill, and write the executed copy.
+
+    Raises:
+        ValueError, TypeError: parameters it cannot take, see `check_parameters`.
+        NotebookFailed: a cell raised.
+    """
+    checked = check_parameters(name, parameters)
+    # What the kernel would say of itself at every start: its debugger of frozen modules, tqdm of missing widgets.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
+            stderr_file=sys.stderr, extra_arguments=["--log-level=ERROR"],
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}.ipynb stopped in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"the executed copy is {output.relative_to(OUT) if output.is_relative_to(OUT) else output}"
+        ) from None
+
+
+def reproduce(preset: str, *, force: bool = False) -> None:
+    """Run a preset's notebooks in order, skipping what is done, and print its claims beside the measurements.
+
+    On a CPU the trainings run side by side, as processes that share the cores.
+
+    Raises:
+        ValueError: an unknown preset or notebook.
+        NotebookFailed: a cell raised; what was finished before stays and is not repeated. The other trainings go on to
+            their end first.
+    """
+    for notebook, group in itertools.groupby(units(preset), key=lambda unit: unit.notebook):
+        work = list(group)
+        at_once = min(MOST_AT_ONCE, os.cpu_count() or 1, len(work)) if notebook == TRAIN and not _has_gpu() else 1
+        if at_once == 1:
+            for unit in work:
+                _execute(unit, force)
+            continue
+        threads = (os.cpu_count() or 1) // at_once
+        with concurrent.futures.ProcessPoolExecutor(
+            at_once, multiprocessing.get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
+        ) as pool:
+            for done in [pool.submit(_execute_named, unit, force) for unit in work]:
+                done.result()
+    from ..figures.claims import claims
+    from ..records.paper import as_text
+
+    print(f"\n{as_text(claims(preset))}")
+
+
+def _execute(unit: Unit, force: bool) -> None:
+    """Run one unit, unless it is done, and leave a stamp of what it read and wrote."""
+    begun = time.perf_counter()
+    if not force and is_done(unit):
+        print(f"{unit.name:32}  done before", flush=True)
+        return
+    print(f"{unit.name:32}  …", flush=True)
+    inputs, before = _inputs(unit), _state(unit)  # the code may change while it runs
+    takes_force = force and "force" in default_parameters(unit.notebook)
+    run(unit.notebook, unit.parameters | ({"force": True} if takes_force else {}), unit.executed)
+    outputs = [path for path, when in _state(unit).items() if before.get(path) != when]
+    stamp = {
+        "inputs": inputs,
+        "records": _records(unit),
+        "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs},
+    }
+    write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
+    print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def _execute_named(unit: Unit, force: bool) -> None:
+    """The same, with the unit's name before every line of its log."""
+    with contextlib.redirect_stderr(_Named(unit.name.removeprefix(f"{TRAIN}-"))):
+        _execute(unit, force)
+
+
+def _limit_threads(threads: int) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # the kernels inherit it
+
+
+class _Named(io.TextIOBase):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, text: str) -> int:
+        return sys.__stderr__.write("".join(f"{self.name:22}{line}" for line in text.splitlines(keepends=True)))
+
+    def flush(self) -> None:
+        sys.__stderr__.flush()
+
+
+def _has_gpu() -> bool:
+    import torch  # seconds to import
+
+    return torch.cuda.is_available()
+
+
+def units(preset: str) -> list[Unit]:
+    """What `reproduce` executes: 03_train once for each run, every other notebook once."""
+    content = load_preset(preset)
+    work = []
+    for notebook in content.notebooks:
+        if notebook == TRAIN:
+            work += [Unit(preset, TRAIN, f"{TRAIN}-{run}", to_plain(values)) for run, values in content.runs.items()]
+        else:
+            settings = {"preset": preset, **content.settings.get(notebook, {})}
+            work.append(Unit(preset, notebook, notebook, check_parameters(notebook, settings)))
+    return work
+
+
+def is_done(unit: Unit) -> bool:
+    """Whether the unit ran from the same inputs, and all it wrote is still there, unchanged."""
+    path = unit.executed.with_suffix(".json")
+    if not path.is_file():
+        return False
+    stamp = json.loads(path.read_text(encoding="utf-8"))
+    if (stamp["inputs"], stamp.get("records")) != (_inputs(unit), _records(unit)):
+        return False
+    return all((OUT / name).is_file() and sha256(OUT / name) == known for name, known in stamp["outputs"].items())
+
+
+def publish(preset: str) -> list[str]:
+    """Copy the outputs of a reproduction into the notebooks in git, without anything that changes from run to run.
+
+    Progress (stderr), execution times, host paths in metadata and injected parameters stay behind. 03_train
+    shows its first run.
+
+    Returns:
+        The notebooks that were rewritten.
+    """
+    done: dict[str, Unit] = {}
+    for unit in units(preset):
+        done.setdefault(unit.notebook, unit)
+    for name, unit in done.items():
+        executed = nbformat.read(unit.executed, as_version=4)
+        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        notebook = _read(name)
+        count = 0  # as in a fresh kernel: nbval takes a cell with outputs and no number for a mistake
+        for cell, source in zip(notebook.cells, ran, strict=True):
+            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+            if cell.cell_type == "code":
+                count += 1
+                cell.outputs = [output for output in source.outputs if output.get("name") != "stderr"]
+                for output in cell.outputs:
+                    if output.output_type == "execute_result":
+                        output.execution_count = count
+                    if "metadata" in output:
+                        output.metadata = {}
+                cell.execution_count = count
+        notebook.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
+            "language_info": {"name": "python"},
+        }
+        write_atomically(NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
+    return list(done)
+
+
+def _read(name: str) -> nbformat.NotebookNode:
+    path = NOTEBOOKS / f"{name}.ipynb"
+    if not path.is_file():
+        raise ValueError(unknown("notebook", name, notebook_names()))
+    return nbformat.read(path, as_version=4)
+
+
+def _inputs(unit: Unit) -> str:
+    """A hash of all that decides what a unit shows, but for records that notebooks write: code, parameters, the
+    checkpoints and shipped weights it would evaluate, and records that commands write.
+    """
+    parts = [cell.source for cell in _read(unit.notebook).cells if cell.cell_type == "code"]
+    parts.append(json.dumps(unit.parameters, sort_keys=True))
+    files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(PACKAGE.rglob(kind))]
+    files += [PRESETS / f"{unit.preset}.yaml", *sorted(PAPER.glob("*.csv"))]
+    if unit.notebook in SHOWS:
+        files += sorted((RUNS / unit.preset).glob("*/checkpoint.json")) + sorted(WEIGHTS.glob(f"{unit.preset}-*.json"))
+    if unit.notebook != TRAIN:
+        for measured in ("schemes/*.json", "benchmark/*.json", f"{unit.preset}/timing-*.json"):
+            files += sorted(RESULTS.glob(measured))
+    return _hash(parts + [sha256(file) for file in files])
+
+
+def _records(unit: Unit) -> str:
+    """A hash of the records that a unit shows, which it may have written just now."""
+    folders = dict.fromkeys((COMMITTED_RESULTS, RESULTS))
+    patterns = [f"{unit.preset}/{stage}-*.json" for stage in SHOWS.get(unit.notebook, ())]
+    files = [file for folder in folders for pattern in patterns for file in sorted(folder.glob(pattern))]
+    return _hash([sha256(file) for file in files])
+
+
+def _hash(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _state(unit: Unit) -> dict[Path, int]:
+    """Time of last change of everything a unit may write."""
+    return dict(_written(unit))
+
+
+def _written(unit: Unit) -> Iterator[tuple[Path, int]]:
+    results, figures, runs = (folder / unit.preset for folder in (RESULTS, FIGURES, RUNS))
+    roots = [(results, "*.json"), (figures, "*"), (runs, "*/checkpoint.json")]
+    if unit.notebook == TRAIN:  # beside others, whose files are theirs
+        name = unit.parameters["name"]
+        roots = [(results, f"training-{name}.json"), (runs, f"{name}/checkpoint.json")]
+    for folder, pattern in roots:
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.stat().st_mtime_ns

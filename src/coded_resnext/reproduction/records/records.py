@@ -1,0 +1,193 @@
+"""One JSON file a run: what was computed, from what, where and when.
+
+Records are results under version control. They are written to a temporary file and renamed, have sorted keys,
+and hold no host name, user name or absolute path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ...paths import COMMITTED_RESULTS, RESULTS, ROOT
+
+SCHEMA = 1
+GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """When a run began and what it ran on: read then, since the checkout may change before its record is written."""
+
+    started: datetime
+    clock: float
+    environment: dict[str, Any]
+
+    def elapsed(self) -> float:
+        """Seconds since."""
+        return time.perf_counter() - self.clock
+
+
+def begin(device: str) -> Beginning:
+    """To be called before a run computes anything.
+
+    Args:
+        device: what it runs on, in words without a host name.
+    """
+    return Beginning(datetime.now(UTC), time.perf_counter(), environment(device))
+
+
+def write_record(
+    preset: str,
+    stage: str,
+    name: str,
+    *,
+    parameters: Mapping[str, Any],
+    seed: int | None,
+    checkpoint: str | None,
+    metrics: Mapping[str, float],
+    beginning: Beginning,
+    seconds: float | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Write data/results/<preset>/<stage>-<name>.json and return it as it will be read.
+
+    Args:
+        checkpoint: sha256 of the weights that the run made or used.
+        metrics: numbers by name; accuracies in percent.
+        beginning: of the run, see `begin`.
+        seconds: that the run took, when it is not the time since then.
+        history: one row an epoch, for training.
+        more: what figures need beyond scalars: `curves`, `histograms`, `points`.
+    Raises:
+        ValueError: a metric that is not a finite number.
+    """
+    for key, value in metrics.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"metric {key!r} of {stage}-{name} must be a finite number, got {value!r}")
+    content = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "name": name,
+        "parameters": dict(parameters),
+        "seed": seed,
+        "checkpoint": checkpoint,
+        "metrics": dict(metrics),
+        "history": list(history),
+        "environment": beginning.environment,
+        "started": beginning.started.isoformat(timespec="seconds"),
+        "seconds": round(beginning.elapsed() if seconds is None else seconds, 1),
+        **more,
+    }
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(record_path(preset, stage, name), text.encode())
+    return json.loads(text)
+
+
+def record_path(preset: str, stage: str, name: str) -> Path:
+    """Where a record is written."""
+    return RESULTS / preset / f"{stage}-{name}.json"
+
+
+def read_record(preset: str, stage: str, name: str) -> dict[str, Any] | None:
+    """A record of this checkout's own runs, else the committed one, else None.
+
+    Raises:
+        ValueError: a file that is no record of this schema.
+    """
+    for folder in (RESULTS, COMMITTED_RESULTS):
+        path = folder / preset / f"{stage}-{name}.json"
+        if path.is_file():
+            return _read(path)
+    return None
+
+
+def read_stage(preset: str, stage: str) -> list[dict[str, Any]]:
+    """All records of one stage, by name: this checkout's own where there are any, else the committed ones."""
+    paths = {}
+    for folder in (COMMITTED_RESULTS, RESULTS):  # own records replace committed ones of the same name
+        paths.update({path.name: path for path in (folder / preset).glob(f"{stage}-*.json")})
+    return [_read(paths[name]) for name in sorted(paths)]
+
+
+def metric(record: Mapping[str, Any], key: str) -> float:
+    """One number of a record.
+
+    Raises:
+        ValueError: naming the record and what it has instead.
+    """
+    if key not in record["metrics"]:
+        there = ", ".join(sorted(record["metrics"]))
+        which = f"{record['stage']}-{record['name']}"
+        raise ValueError(f"record {which} has no metric {key!r}, but {there}: repeat its stage")
+    return record["metrics"][key]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or not there.
+
+    Raises:
+        OSError: naming the file, for instance when the disk is full; what was there before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = f"could not write {path.name} ({error.strerror}); what was there before is kept"
+        raise OSError(error.errno, reason) from error
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What the numbers may depend on, and nothing about whose machine it was."""
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--", ".", *(f":(exclude){folder}" for folder in GENERATED))
+    return {
+        "device": device,
+        "torch": metadata.version("torch"),
+        "python": platform.python_version(),
+        "commit": commit,
+        "dirty": None if changes is None else bool(changes),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"record {path.name} is damaged ({error}): remove it and repeat its stage") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        has = content.get("schema") if isinstance(content, dict) else None
+        raise ValueError(f"record {path.name} has schema {has}, this version reads {SCHEMA}: repeat its stage")
+    return content

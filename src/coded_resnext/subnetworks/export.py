@@ -1,0 +1,104 @@
+"""From a checkpoint to a subnetwork in files: what `python -m coded_resnext export` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..evaluation.binary import training_threshold
+from ..evaluation.prediction import predict
+from ..reproduction.records.records import read_record
+from ..training.checkpoint import Checkpoint, load_checkpoint
+from ..training.parameters import EvaluationParameters
+from ..training.run import Run
+from .extract import Subnetwork, extract_subnetwork
+from .manifest import Manifest, class_indices, describe, save_subnetwork
+
+
+def export(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    out: Path | None = None,
+    onnx: Path | None = None,
+    batch: int | None = None,
+    energies: bool = False,
+) -> str:
+    """Cut the paths of some classes out of a run's network and write them.
+
+    Args:
+        folder: of the run, with its checkpoint.
+        names: of the classes, in the order of the logits.
+        out: a folder for the subnetwork, see manifest.py.
+        onnx: an ONNX file.
+        batch, energies: of the ONNX file, see onnx_export.py.
+    Returns:
+        What was written, in words.
+    Raises:
+        ValueError: nowhere to write to; an unknown class; a plain network; a missing extra.
+        FileNotFoundError: no checkpoint in the folder.
+    """
+    if out is None and onnx is None:
+        raise ValueError("where to? --out FOLDER writes a subnetwork, --onnx FILE an ONNX file, both may be given")
+    if onnx is None and (batch is not None or energies):
+        raise ValueError("--batch and --energies are about an ONNX file: name it with --onnx FILE")
+    checkpoint = load_checkpoint(folder)
+    if checkpoint is None:
+        raise FileNotFoundError(f"{folder} has no checkpoint: it must be a run's folder, data/runs/<preset>/<run>")
+    subnetwork, manifest = cut_out(checkpoint, names)
+    written = []
+    if out is not None:
+        save_subnetwork(out, subnetwork, manifest)
+        written.append(str(out))
+    if onnx is not None:
+        from .onnx_file import export_onnx  # and not without need: it takes seconds to load
+
+        export_onnx(subnetwork, onnx, manifest, manifest.data["image_size"], batch=batch, energies=energies)
+        written.append(str(onnx))
+    parameters, cost = manifest.parameters, manifest.multiply_adds
+    lines = [
+        f"{', '.join(names)}: {parameters['total']:,} parameters, {parameters['total_percent']:.1f} % of the full "
+        f"network ({parameters['without_shortcuts_percent']:.1f} % shortcuts aside)",
+        f"{cost['total']:,} multiply-adds an image, {cost['total_percent']:.1f} %",
+    ]
+    if len(names) == 1:
+        lines.append(f"threshold {manifest.threshold}")
+    return "\n".join([*lines, f"written: {', '.join(written)}"])
+
+
+def cut_out(checkpoint: Checkpoint, names: Sequence[str]) -> tuple[Subnetwork, Manifest]:
+    """The subnetwork of some classes, by name, and its manifest."""
+    data = checkpoint.description["data"]
+    classes = class_indices(names, data["classes"])
+    full = checkpoint.network()
+    subnetwork = extract_subnetwork(full, classes)
+    about = {key: data[key] for key in ("name", "mean", "std", "image_size")}
+    about["crop"] = checkpoint.description["parameters"]["image_size"] > 0
+    manifest = describe(
+        subnetwork, full, class_names=names, data=about, parent=checkpoint.weights_hash,
+        threshold=find_threshold(checkpoint, subnetwork),
+    )  # fmt: skip
+    return subnetwork, manifest
+
+
+def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | None:
+    """The threshold of a single class: from the record of these weights, else from the training images.
+
+    None for several classes, and where neither is there.
+    """
+    if len(subnetwork.classes) > 1:
+        return None
+    (k,) = subnetwork.classes
+    training = checkpoint.description["parameters"]
+    record = read_record(training["preset"], "binary", training["name"])
+    if record is not None and record["checkpoint"] == checkpoint.weights_hash:
+        return record["points"][k]["threshold"]
+    run = Run(checkpoint, EvaluationParameters())
+    try:
+        images = run.train
+    except FileNotFoundError:
+        return None
+    logits = predict(subnetwork, images, run.batch_size, torch.device("cpu")).logits[:, 0]
+    return training_threshold(logits, images, k, seed=training["seed"])

@@ -1,0 +1,190 @@
+"""Networks for other runtimes: `torch.export`, and ONNX files that carry their manifest.
+
+What is exported is folded, reads normalised images (B, C, H, W) in float32 and gives logits; the energies, when they
+are asked for, are outputs of their own, named after their blocks.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import CheckpointError, NotEqual
+from ..network.model import CodedResNeXt
+from ..reproduction.records.records import write_atomically
+from .folding import fold
+from .manifest import Manifest
+
+OPSET = 20
+INPUT, LOGITS, ENERGIES = "images", "logits", "energies of "  # names in the ONNX graph
+ANY_BATCH = "batch"
+METADATA = "coded_resnext"  # the key under which an ONNX file carries its manifest
+PRODUCERS = ("torch", "onnx", "onnxscript")
+# Of the largest value, as for the cut itself: the same sums in float32, in the order of another library.
+TOLERANCE = 1e-4
+CHECK_BATCH = 2
+
+
+class _Answers(nn.Module):
+    """A network whose outputs are tensors, not a dictionary."""
+
+    def __init__(self, network: CodedResNeXt, energies: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.energies = energies
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        logits, energies = self.network(images, return_energies=True)
+        return (logits, *(energies.values() if self.energies else ()))
+
+
+def export_program(
+    model: CodedResNeXt, image_size: int, *, batch: int | None = None, energies: bool = False
+) -> torch.export.ExportedProgram:
+    """A network, full or cut, folded and traced by `torch.export`, for images (B, C, image_size, image_size).
+
+    Args:
+        batch: B when it is fixed; None takes any.
+        energies: outputs are the logits and, in network order, the energies of the coded blocks, not the logits alone.
+    """
+    network = _Answers(fold(model).cpu().float(), energies)
+    images = torch.randn(batch or CHECK_BATCH, model.conv1.in_channels, image_size, image_size)
+    shapes = None if batch else {"images": {0: torch.export.Dim(ANY_BATCH, min=1)}}
+    return torch.export.export(network, (images,), dynamic_shapes=shapes)
+
+
+def export_onnx(
+    model: CodedResNeXt,
+    path: Path,
+    manifest: Manifest | None,
+    image_size: int,
+    *,
+    batch: int | None = None,
+    energies: bool = False,
+) -> None:
+    """Write an ONNX file, after ONNX Runtime has answered as PyTorch does.
+
+    Args:
+        path: of the file.
+        manifest: what it carries along, so that `predict` needs nothing else; None for a file that only computes.
+        image_size, batch, energies: see `export_program`.
+    Raises:
+        ValueError: the packages of the extra [export] are not installed.
+        NotEqual: ONNX Runtime answers differently from PyTorch.
+    """
+    _extra("onnx")
+    _extra("onnxscript")
+    program = export_program(model, image_size, batch=batch, energies=energies)
+    names = [LOGITS, *(ENERGIES + name for name in _coded_blocks(model) if energies)]
+    exported = torch.onnx.export(
+        program, input_names=[INPUT], output_names=names, opset_version=OPSET, dynamo=True, verbose=False
+    )  # fmt: skip
+    proto = exported.model_proto
+    if batch is None:
+        for value in (*proto.graph.input, *proto.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = ANY_BATCH  # else a symbol of the tracer's
+    proto.producer_name, proto.producer_version = "coded-resnext", __version__
+    notes = {"opset": str(OPSET), "producers": ", ".join(f"{name} {metadata.version(name)}" for name in PRODUCERS)}
+    if manifest is not None:
+        notes[METADATA] = manifest.to_json()
+    for key, value in notes.items():
+        proto.metadata_props.add(key=key, value=value)
+    content = proto.SerializeToString()
+    _check(content, model, image_size, batch)
+    write_atomically(path, content)
+
+
+class OnnxNetwork:
+    """An ONNX file of ours in ONNX Runtime; needs no checkpoint.
+
+    Attributes:
+        manifest: what the file says of itself.
+        energies: names of the coded blocks whose energies it gives.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: a file that is no ONNX file, or one of another network.
+        ValueError: onnxruntime is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        self.session = session(path.read_bytes(), str(path))
+        notes = self.session.get_modelmeta().custom_metadata_map
+        outputs = {output.name: output.shape for output in self.session.get_outputs()}
+        if METADATA not in notes or LOGITS not in outputs:
+            raise CheckpointError(
+                f"{path} is an ONNX file of another network: it carries no manifest. "
+                "Write one with python -m coded_resnext export --onnx"
+            )
+        self.manifest = Manifest.from_json(notes[METADATA], str(path))
+        data, needs = self.manifest.data, self.session.get_inputs()[0].shape[1:]
+        wanted = {
+            "logits": (outputs[LOGITS][1:], [len(self.manifest.classes)]),
+            "images": (needs, [self.manifest.network["in_channels"], data["image_size"], data["image_size"]]),
+        }
+        for what, (has, says) in wanted.items():
+            if has != says:
+                raise CheckpointError(f"{path} has {what} of {has}, its manifest says {says}: it is another network's")
+        self.energies = [name.removeprefix(ENERGIES) for name in outputs if name != LOGITS]
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits (B, m) and energies by block of normalised images (B, C, H, W), float32.
+
+        A file that was exported for batches of one size gets its last one filled up, and what fills it is not returned.
+        """
+        size = self.session.get_inputs()[0].shape[0]
+        names = [LOGITS, *(ENERGIES + name for name in self.energies)]
+        if not isinstance(size, int):
+            answers = self.session.run(names, {INPUT: images})
+        else:
+            filled = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
+            pieces = [self.session.run(names, {INPUT: filled[i : i + size]}) for i in range(0, len(filled), size)]
+            answers = [np.concatenate(piece)[: len(images)] for piece in zip(*pieces, strict=True)]
+        logits, *energies = answers
+        return logits, dict(zip(self.energies, energies, strict=True))
+
+
+def session(content: bytes, source: str, threads: int = 0):
+    """An ONNX Runtime session on the CPU; `threads` 0 lets it choose.
+
+    Raises:
+        CheckpointError: what is no ONNX file, naming `source`.
+    """
+    runtime = _extra("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Else its threads go on spinning after a run, and slow down whatever else this process computes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no other base
+        raise CheckpointError(f"{source} is no ONNX file that ONNX Runtime can run ({error})") from None
+
+
+@torch.inference_mode()
+def _check(content: bytes, model: CodedResNeXt, image_size: int, batch: int | None) -> None:
+    images = torch.randn(batch or CHECK_BATCH, model.conv1.in_channels, image_size, image_size)
+    found = session(content, "the exported network").run([LOGITS], {INPUT: images.numpy()})[0]
+    expected = model.eval()(images.to(model.fc.weight)).cpu().numpy()
+    difference = np.abs(found - expected).max() / np.abs(expected).max()
+    if not difference <= TOLERANCE:
+        raise NotEqual(f"ONNX Runtime differs from PyTorch by {difference:.1e} of the largest logit, not {TOLERANCE}")
+
+
+def _coded_blocks(model: CodedResNeXt) -> list[str]:
+    return [name for name in model.block_names if model.get_submodule(name).coded]
+
+
+def _extra(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise ValueError(f"{name} is not installed: pip install coded-resnext[export]") from None

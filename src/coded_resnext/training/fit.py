@@ -1,0 +1,362 @@
+"""Training (section 4.1): one resumable run, on a CPU, one GPU or several.
+
+A checkpoint is written after each epoch. Order, augmentation and dropping are drawn from (seed, epoch), so no
+random state has to be saved: a run that was stopped at any moment and started again repeats the epoch it was
+in, and ends with the same weights, bit for bit on a CPU at the same thread count, as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from torch import Tensor
+from tqdm import tqdm
+
+from ..codes.scheme import CodingScheme, load_scheme, scheme_path
+from ..data.batches import Augmentation, seeds, train_batches
+from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, split_holdout, spread
+from ..errors import CheckpointError, TrainingDiverged
+from ..evaluation.prediction import predict
+from ..network.devices import computes_bfloat16, full_float32
+from ..network.losses import CodingLoss
+from ..network.model import CodedResNeXt
+from ..reproduction.records.records import begin, read_record, record_path, write_record
+from .checkpoint import (
+    Checkpoint,
+    build_network,
+    describe_schemes,
+    load_checkpoint,
+    load_weights,
+    run_folder,
+    save_checkpoint,
+)
+from .parameters import TrainingParameters, check_against_preset, differences, recipe, to_plain
+
+CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
+EVALUATION_BATCH = 500
+CLEAN_IMAGES = 5000  # training images, not augmented, that say in evaluation mode how well a finished run is fitted
+
+
+@full_float32()
+def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any]:
+    """Train one network to its last epoch, or go on where a stopped run was; returns the training record.
+
+    Nothing is done when the run's checkpoint is complete and its record has the same parameters.
+
+    Args:
+        parameters: what to train; the run is `parameters.preset`/`parameters.name`.
+        force: train from the beginning whatever is there.
+    Raises:
+        ValueError: an unknown preset, or other parameters than the preset lists for this name.
+        CheckpointError: a checkpoint that is damaged or was made with other parameters.
+        TrainingDiverged: the loss became NaN or infinite, with the epoch and step.
+    """
+    check_against_preset(parameters)
+    folder = run_folder(parameters.preset, parameters.name)
+    checkpoint = None if force else _matching_checkpoint(parameters)
+    if checkpoint and is_trained(parameters):
+        return read_record(parameters.preset, "training", parameters.name)
+
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one evaluates
+    # Told that there is no GPU, or torchrun's CPU processes stay alone.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
+    device = accelerator.device
+    train, held = training_images(
+        parameters, load_images(parameters.data, "train", image_size=parameters.image_size)
+    )
+    test = load_images(parameters.data, "test", image_size=parameters.image_size).normalised_as(train.mean, train.std)
+    if test.classes != train.classes:
+        raise ValueError(f"{parameters.data}: the test images have other classes than the training images")
+    if len(train) < parameters.batch_size:
+        raise ValueError(f"batch_size {parameters.batch_size} is more than the {len(train)} training images")
+
+    torch.manual_seed(parameters.seed)
+    network = network_options(parameters, train)
+    if checkpoint:
+        model = build_network(network, checkpoint.description["schemes"])
+        load_weights(model, checkpoint.weights(), str(folder))
+    else:
+        model = CodedResNeXt(**network, schemes=choose_schemes(parameters, train))
+    model.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(
+        model.parameters(), parameters.learning_rate, parameters.momentum,
+        weight_decay=parameters.weight_decay, nesterov=parameters.momentum > 0,
+    )  # fmt: skip
+    if checkpoint:
+        optimiser.load_state_dict(checkpoint.optimiser())
+    history: list[dict[str, Any]] = checkpoint.description["history"] if checkpoint else []
+    earlier_seconds = checkpoint.description["seconds"] if checkpoint else 0.0
+    description = {
+        "parameters": to_plain(parameters),
+        "network": network,
+        "schemes": describe_schemes(model),
+        "data": {
+            "name": train.name, "classes": train.classes, "mean": train.mean, "std": train.std,
+            "image_size": train.image_size,
+        },
+    }  # fmt: skip
+
+    runner = _Epochs(parameters, model, optimiser, accelerator, train)
+    beginning = begin(describe_device(device, runner.precision, accelerator.num_processes))
+    if accelerator.is_main_process and len(history) < parameters.epochs:
+        print(_HEADER, file=sys.stderr, flush=True)
+    for epoch in range(len(history), parameters.epochs):
+        epoch_begun = time.perf_counter()
+        row = runner.train(epoch)
+        if accelerator.is_main_process:
+            if len(history) + 1 == parameters.epochs or (epoch + 1) % parameters.evaluate_every == 0:
+                row |= _answers(model, held or test, device)
+            row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
+            history.append(row)
+            _print_row(row, parameters.epochs)
+            seconds = earlier_seconds + beginning.elapsed()
+            progress = {"epoch": len(history), "history": history, "seconds": seconds}
+            save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description | progress)
+        accelerator.wait_for_everyone()
+
+    if accelerator.is_main_process:
+        finished = load_checkpoint(folder)
+        write_record(
+            parameters.preset, "training", parameters.name,
+            parameters=to_plain(parameters),
+            seed=parameters.seed,
+            checkpoint=finished.weights_hash,
+            metrics={
+                **{f"test_{key}": value for key, value in _answers(model, test, device).items()},
+                "clean_train_accuracy": _answers(model, spread(train, CLEAN_IMAGES), device)["accuracy"],
+            },
+            history=history,
+            beginning=beginning,
+            seconds=finished.description["seconds"],
+        )  # fmt: skip
+    accelerator.wait_for_everyone()
+    return read_record(parameters.preset, "training", parameters.name)
+
+
+def is_trained(parameters: TrainingParameters) -> bool:
+    """Whether the run's checkpoint is complete and its record, of the same parameters, is of that checkpoint."""
+    if not record_path(parameters.preset, "training", parameters.name).is_file():
+        return False
+    checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
+    record = read_record(parameters.preset, "training", parameters.name)
+    return (
+        checkpoint is not None
+        and checkpoint.description["epoch"] == parameters.epochs
+        and record["checkpoint"] == checkpoint.weights_hash
+        and recipe(record["parameters"]) == recipe(to_plain(parameters))
+    )
+
+
+def training_images(parameters: TrainingParameters, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:
+    """What of a training set a run learns from, and what is held out of it (None where nothing is).
+
+    The same images are held out of every run; with `images_per_class` the seed draws from the others.
+    """
+    train, held = split_holdout(images, parameters.holdout, HOLDOUT_SEED)
+    if parameters.images_per_class:
+        train = draw_per_class(train, parameters.images_per_class, seeds("training images", parameters.seed))
+    return train, held
+
+
+def network_options(parameters: TrainingParameters, images: ImageSet) -> dict[str, Any]:
+    """Arguments of CodedResNeXt, but for the schemes."""
+    return {
+        "layers": list(parameters.layers),
+        "num_classes": len(images.classes),
+        "num_branches": parameters.num_branches,
+        "branch_width": parameters.branch_width,
+        "width": parameters.width,
+        "stem": parameters.stem,
+        "in_channels": images.channels,
+        "drop_branch": parameters.drop_branch,
+        "branch_sum": parameters.branch_sum,
+    }
+
+
+def choose_schemes(parameters: TrainingParameters, images: ImageSet) -> dict[str, CodingScheme]:
+    """The shipped scheme for each place in `active`, or one designed for a number of classes that none ships for."""
+    if not parameters.coded:
+        return {}
+    sizes = {
+        place: (len(images.classes), parameters.num_branches, ones)
+        for place, ones in parameters.active.items()
+        if ones < parameters.num_branches
+    }
+    return {
+        place: load_scheme(*size) if scheme_path(*size).is_file() else _design(size) for place, size in sizes.items()
+    }
+
+
+def _design(size: tuple[int, int, int]) -> CodingScheme:
+    from ..codes.design import design_scheme  # its solvers are needed for new sizes only
+
+    return design_scheme(*size)
+
+
+def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoch: int) -> float:
+    """Linear warm-up to the peak, then a cosine to the final rate, at a step counted from 0."""
+    warmup = parameters.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return parameters.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, parameters.epochs * steps_per_epoch - warmup)
+    low, high = parameters.final_learning_rate, parameters.learning_rate
+    return low + (high - low) * (1 + math.cos(math.pi * done)) / 2
+
+
+def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:
+    """For records: kind of device, how many, and the precision; no host name."""
+    kind = f"CPU with {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        kind = torch.cuda.get_device_name(device)
+    return f"{processes} x {kind}, {str(precision).removeprefix('torch.')}"
+
+
+class _Epochs:
+    """What stays from one epoch to the next: the wrapped network, its losses and its precision."""
+
+    def __init__(
+        self,
+        parameters: TrainingParameters,
+        model: CodedResNeXt,
+        optimiser: torch.optim.Optimizer,
+        accelerator: Accelerator,
+        images: ImageSet,
+    ) -> None:
+        world = accelerator.num_processes
+        if parameters.batch_size % (parameters.norm_batch * world):
+            raise ValueError(
+                f"batch_size {parameters.batch_size} cannot be shared by {world} processes "
+                f"in portions of norm_batch {parameters.norm_batch}"
+            )
+        self.parameters, self.accelerator, self.images, self.optimiser = parameters, accelerator, images, optimiser
+        self.device = accelerator.device
+        self.precision = torch.float32
+        if parameters.precision == "bfloat16" or (parameters.precision == "auto" and computes_bfloat16(self.device)):
+            self.precision = torch.bfloat16
+        self.coding_loss = CodingLoss(model.schemes, parameters.exponent).to(self.device)
+        self.model = accelerator.prepare(torch.compile(model) if parameters.compile else model)
+        self.portions = parameters.batch_size // (parameters.norm_batch * world)
+        self.steps = len(images) // parameters.batch_size
+
+    def train(self, epoch: int) -> dict[str, Any]:
+        """One epoch, counted from 0; its row of the training log.
+
+        Raises:
+            TrainingDiverged: with the epoch and step, counted from 1.
+        """
+        p = self.parameters
+        torch.manual_seed(int(seeds("dropping", p.seed, epoch, self.accelerator.process_index).integers(2**63)))
+        self.model.train()
+        sums = torch.zeros(self.steps, 3, device=self.device)  # cross entropy, coding loss, right answers
+        begun = time.perf_counter()
+        batches = train_batches(
+            self.images, Augmentation(p.randaugment, p.pad, p.flip), p.norm_batch,
+            seed=p.seed, epoch=epoch, device=self.device, workers=p.workers,
+            rank=self.accelerator.process_index, world=self.accelerator.num_processes,
+        )  # fmt: skip
+        quiet = None if self.accelerator.is_main_process else True  # None: without a terminal
+        for step in tqdm(range(self.steps), f"epoch {epoch + 1}", leave=False, disable=quiet):
+            rate = learning_rate_at(epoch * self.steps + step, p, self.steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            for portion in range(self.portions):
+                last = portion + 1 == self.portions
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                    sums[step] += self._backward(*next(batches))
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
+                self._refuse_nan(sums[: step + 1], epoch)
+        batches.close()
+        seen = self.steps * p.batch_size
+        loss, coding, right = (self.accelerator.reduce(sums.sum(0), "sum").double() / seen).tolist()
+        return {
+            "epoch": epoch + 1,
+            "loss": round(loss, 5),
+            "coding_loss": round(coding, 5),
+            "train_accuracy": round(100 * right, 3),
+            "learning_rate": round(rate, 7),
+            "images_per_second": round(seen / (time.perf_counter() - begun), 1),
+        }
+
+    def _backward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Add the gradients of equation 6 for some images; returns sums over them, as in `train`."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            logits, energies = self.model(images, return_energies=True)
+        logits = logits.float()
+        cross_entropy = F.cross_entropy(logits, labels)
+        coding = self.coding_loss(energies, labels)
+        self.accelerator.backward((cross_entropy + self.parameters.mu * coding) / self.portions)
+        right = (logits.argmax(1) == labels).float().mean()
+        return torch.stack((cross_entropy, coding, right)).detach() * len(labels)
+
+    def _refuse_nan(self, sums: Tensor, epoch: int) -> None:
+        broken = ~torch.isfinite(sums).all(1)
+        if broken.any():
+            step = int(broken.nonzero()[0]) + 1
+            raise TrainingDiverged(
+                f"the loss is no finite number in epoch {epoch + 1}, step {step} of {self.steps}: lower learning_rate "
+                f"{self.parameters.learning_rate} or mu {self.parameters.mu}. The checkpoint of epoch {epoch} is kept"
+            )
+
+
+def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
+    checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
+    if checkpoint is None:
+        return None
+    has, wants = recipe(checkpoint.description["parameters"]), recipe(to_plain(parameters))
+    if has != wants:
+        raise CheckpointError(
+            f"the checkpoint of run {parameters.preset}/{parameters.name} was made with other parameters: "
+            f"{differences(has, wants)}. Give this run another name, or train it anew with --force"
+        )
+    return checkpoint
+
+
+def _answers(model: CodedResNeXt, images: ImageSet, device: torch.device) -> dict[str, float]:
+    """Accuracy of the softmax and, of a coded network, of its last block as a decoder, percent.
+
+    Raises:
+        TrainingDiverged: logits that are no finite numbers.
+    """
+    predictions = predict(model, images, EVALUATION_BATCH, device)
+    if not torch.isfinite(predictions.logits).all():  # an epoch's last step, of which no loss has told
+        raise TrainingDiverged(
+            "logits are no finite numbers after this epoch: lower learning_rate or mu. "
+            "The checkpoint of the epoch before is kept"
+        )
+    answers = {"accuracy": predictions.accuracy(images.labels)}
+    if model.schemes:
+        block, scheme = list(model.schemes.items())[-1]
+        answers["last_block_accuracy"] = predictions.decoding_accuracy(block, scheme, images.labels)
+    return answers
+
+
+_HEADER = "  epoch     loss   coding    train      val  last block   img/s     left"
+
+
+def _print_row(row: dict[str, Any], epochs: int) -> None:
+    left = (epochs - row["epoch"]) * row["seconds"]
+    accuracy, block = (
+        f"{row[key]:{width}.2f}" if key in row else f"{'-':>{width}}"
+        for key, width in (("accuracy", 8), ("last_block_accuracy", 10))
+    )
+    print(
+        f"{row['epoch']:3d}/{epochs:<3d} {row['loss']:8.4f} {row['coding_loss']:8.4f} {row['train_accuracy']:8.2f} "
+        f"{accuracy}  {block} {row['images_per_second']:7.0f} {_duration(left):>8}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,301 @@
+"""Parameters of the notebooks as frozen dataclasses, and the presets that fill them.
+
+An unknown key is an error that names the closest known one, and a value must have the type of its default:
+papermill checks neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+
+from ..paths import PRESETS
+
+T = TypeVar("T")
+HOW = ("workers", "compile", "evaluate_every")  # suit a machine or a reader, and are no part of a run's recipe
+
+
+@dataclass(frozen=True)
+class TrainingParameters:
+    """Everything that decides what a training run computes; the parameters of 03_train.
+
+    Attributes:
+        preset: whose folder of records the run belongs to.
+        name: of the run, unique in the preset.
+        data: data set, see data.py.
+        image_size: 0 for images of one size, kept in memory; else the crop that images on disk are resized to.
+        holdout: training images set aside, never trained on, for choices and calibration.
+        images_per_class: how many of the others are trained on, drawn by the seed; 0 for all.
+        layers, num_branches, branch_width, width, stem: the network, see CodedResNeXt.
+        active: N_act by stage or block, e.g. {"layer2": 5}; what is not named is conventional.
+        coded: False trains the plain network of the same size.
+        drop_branch: p_drop of dropSubNNs.
+        mu: weight of the coding loss, equation 6.
+        exponent: of the coding loss, equation 5.
+        branch_sum: "normalised", or what the ablations put in its place, see CodedResNeXt.
+        epochs, warmup_epochs: the rate rises linearly during warm-up, then falls as a cosine.
+        learning_rate, final_learning_rate: at the peak and at the end.
+        batch_size: images in one optimiser step, over all processes.
+        norm_batch: images that share batch statistics; batch_size is a multiple of it.
+        momentum, weight_decay: of SGD with Nesterov's momentum; the decay reaches every parameter.
+        randaugment, pad, flip: see Augmentation.
+        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes in it.
+        evaluate_every: epochs between evaluations on the images held out (or of the test); the last is always one.
+        compile: torch.compile the network.
+        workers: processes that augment with PIL.
+        seed: of initialisation, order, augmentation and dropping.
+    """
+
+    preset: str = "digits"
+    name: str = "coded-s0"
+    data: str = "digits"
+    image_size: int = 0
+    holdout: int = 200
+    images_per_class: int = 0
+    layers: tuple[int, ...] = (2, 2, 2)
+    num_branches: int = 10
+    branch_width: int = 4
+    width: int = 16
+    stem: str = "3x3"
+    active: dict[str, int] = field(default_factory=lambda: {"layer2": 5, "layer3": 3})
+    coded: bool = True
+    drop_branch: float = 0.1
+    mu: float = 6.0
+    exponent: float = 4.0
+    branch_sum: str = "normalised"
+    epochs: int = 40
+    warmup_epochs: int = 5
+    learning_rate: float = 0.1
+    final_learning_rate: float = 1e-4
+    batch_size: int = 64
+    norm_batch: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    randaugment: str = ""
+    pad: int = 1
+    flip: bool = False
+    precision: str = "auto"
+    evaluate_every: int = 1
+    compile: bool = False
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = (
+            "num_branches", "branch_width", "width", "epochs", "learning_rate", "batch_size", "norm_batch",
+            "evaluate_every",
+        )  # fmt: skip
+        for key in positive:
+            _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+        not_negative = (
+            "image_size", "holdout", "images_per_class", "mu", "warmup_epochs", "final_learning_rate", "momentum",
+            "weight_decay", "pad", "workers", "seed",
+        )  # fmt: skip
+        for key in not_negative:
+            _require(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))
+        _require(all(count > 0 for count in self.layers) and self.layers, "layers", "block counts", self.layers)
+        _require(0 <= self.drop_branch < 1, "drop_branch", "a probability below 1", self.drop_branch)
+        _require(self.exponent >= 1, "exponent", "at least 1", self.exponent)
+        _require(self.warmup_epochs < self.epochs, "warmup_epochs", f"below epochs {self.epochs}", self.warmup_epochs)
+        kinds = ("auto", "bfloat16", "float32")
+        _require(self.precision in kinds, "precision", "auto, bfloat16 or float32", self.precision)
+        _require(
+            self.batch_size % self.norm_batch == 0, "batch_size", f"a multiple of norm_batch {self.norm_batch}",
+            self.batch_size,
+        )  # fmt: skip
+        for place, ones in self.active.items():
+            _require(0 < ones <= self.num_branches, f"active[{place!r}]", f"1 … {self.num_branches}", ones)
+        for key in ("preset", "name"):
+            value = getattr(self, key)
+            _require(re.fullmatch(r"\w[\w.-]*", value), key, "a plain file name", value)
+
+
+@dataclass(frozen=True)
+class EvaluationParameters:
+    """Parameters of the notebooks that evaluate.
+
+    Attributes:
+        preset: whose runs are evaluated.
+        batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
+        repeats: random removals averaged in figure 2a.
+        block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
+        force: evaluate again what has a record.
+    """
+
+    preset: str = "digits"
+    batch_size: int = 500
+    repeats: int = 5
+    block: str = ""
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        load_preset(self.preset)
+        for key in ("batch_size", "repeats"):
+            _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One YAML file of notebooks/presets.
+
+    Attributes:
+        name: of the file.
+        about: one sentence.
+        runs: training parameters of every run, by run name.
+        notebooks: what `reproduce` runs, in order.
+        settings: other parameters of single notebooks, by notebook name.
+    """
+
+    name: str
+    about: str
+    runs: dict[str, TrainingParameters]
+    notebooks: tuple[str, ...]
+    settings: dict[str, dict[str, Any]]
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset.
+
+    Raises:
+        ValueError: an unknown preset, key or value, with the closest known names.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(unknown("preset", name, preset_names()))
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    known = {"about", "training", "runs", "notebooks", "settings"}
+    for key in content:
+        if key not in known:
+            raise ValueError(unknown("key", key, known, f"preset {name}"))
+    runs = {
+        run: build(TrainingParameters, {**content["training"], **(changes or {}), "preset": name, "name": run},
+                   f"preset {name}, run {run}")
+        for run, changes in content["runs"].items()
+    }  # fmt: skip
+    return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
+
+
+def check_against_preset(parameters: TrainingParameters) -> None:
+    """Refuse a run that bears a preset's name but not its parameters: its record would be taken for the preset's.
+
+    Raises:
+        ValueError: naming the differences.
+    """
+    if parameters.preset not in preset_names():
+        raise ValueError(unknown("preset", parameters.preset, preset_names()))
+    listed = load_preset(parameters.preset).runs.get(parameters.name)
+    if listed is None:
+        return
+    lists, has = recipe(to_plain(listed)), recipe(to_plain(parameters))
+    if lists != has:
+        raise ValueError(
+            f"run {parameters.name!r} of preset {parameters.preset} is listed with other parameters: "
+            f"{differences(lists, has)}. Give this run a name of its own"
+        )
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """A parameter dataclass from plain values.
+
+    Raises:
+        ValueError: a name that the dataclass does not have, with the closest; a value out of range.
+        TypeError: a value of another type than the default's.
+    """
+    defaults = to_plain(kind())
+    for key in values:
+        if key not in defaults:
+            raise ValueError(unknown("parameter", key, defaults, where))
+    checked = {key: typed(key, value, defaults[key], where) for key, value in values.items()}
+    try:
+        return kind(**checked)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def from_notebook(kind: type[T], variables: Mapping[str, Any], where: str) -> T:
+    """A parameter dataclass from a notebook's variables, right after its parameters cell.
+
+    papermill injects what it is given, known or not: every public variable that holds a plain value is a
+    parameter, or a mistake. When the cell is run again, later cells have made variables of their own, and only
+    known names are read.
+    """
+    if any(isinstance(value, kind) for value in variables.values()):
+        return build(kind, {key: variables[key] for key in to_plain(kind()) if key in variables}, where)
+    plain = (bool, int, float, str, list, tuple, dict, type(None))
+    shell = {"In", "Out"}  # IPython's own history
+    given = {
+        key: value
+        for key, value in variables.items()
+        if not key.startswith("_") and key not in shell and isinstance(value, plain)
+    }
+    return build(kind, given, where)
+
+
+def to_plain(parameters: Any) -> dict[str, Any]:
+    """A parameter dataclass as JSON-ready values."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(parameters).items()
+    }
+
+
+def with_defaults(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Training parameters of a record or checkpoint; what is newer than it has its default."""
+    return {**to_plain(TrainingParameters()), **stored}
+
+
+def recipe(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What of training parameters decides the outcome, with defaults: not how a machine is made to work at it."""
+    return {key: value for key, value in with_defaults(stored).items() if key not in HOW}
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """What two parameter dictionaries disagree about, in words."""
+    keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
+    return ", ".join(f"{key} {first.get(key)!r} against {second.get(key)!r}" for key in keys)
+
+
+def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
+    """An error that helps: what is unknown, and what may have been meant."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"unknown {what} {name!r}{f' for {where}' if where else ''}; {hint}"
+
+
+def typed(key: str, value: Any, default: Any, where: str) -> Any:
+    """The value, if it has the type of the default.
+
+    Whole numbers pass for floats, and so do "1e-2" and the like, which are text to YAML; lists become tuples.
+
+    Raises:
+        TypeError: naming the parameter, what its default is like and what came.
+    """
+    if isinstance(default, float) and type(value) in (int, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, tuple):
+        value = list(value)
+    fits = type(value) is type(default)
+    if fits and isinstance(default, list):
+        fits = all(type(item) is type(default[0]) for item in value)
+        value = tuple(value)
+    if fits and isinstance(default, dict):
+        fits = all(type(k) is str and type(v) is int for k, v in value.items())
+    if not fits:
+        raise TypeError(f"{where}: parameter {key!r} must be like {default!r}, got {value!r} ({type(value).__name__})")
+    return value
+
+
+def _require(holds: object, key: str, expected: str, value: object) -> None:
+    if not holds:
+        raise ValueError(f"{key} must be {expected}, got {value!r}")

@@ -1,0 +1,90 @@
+"""A trained run with its network and its data, which is what every evaluation starts from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+
+from ..codes.scheme import CodingScheme
+from ..data.sets import ImageSet, load_images, out_of_distribution
+from ..network.model import CodedResNeXt, schemes_by_block
+from ..subnetworks.folding import images_at_once
+from .checkpoint import Checkpoint
+from .fit import choose_schemes, training_images
+from .parameters import EvaluationParameters, TrainingParameters, build
+
+
+class Run:
+    """A trained run with its data, loaded when asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, parameters: EvaluationParameters) -> None:
+        self.checkpoint = checkpoint
+        self.training = checkpoint.description["parameters"]
+        self.largest_batch = parameters.batch_size
+        self.repeats = parameters.repeats
+        self.block = parameters.block
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def model(self) -> CodedResNeXt:
+        return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """As asked for, but on a CPU no more than fits into a cache, see `images_at_once`."""
+        if self.device.type == "cuda":
+            return self.largest_batch
+        return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description["data"]["image_size"]))
+
+    @cached_property
+    def schemes(self) -> dict[str, CodingScheme]:
+        """Of the network's coded blocks; of a plain network, what a coded one with its parameters would have."""
+        if self.model.schemes:
+            return self.model.schemes
+        coded = build(TrainingParameters, {**self.training, "coded": True}, self.training["name"])
+        return schemes_by_block(
+            choose_schemes(coded, self.test), self.model.block_names, self.model.num_classes, self.model.num_branches
+        )
+
+    @cached_property
+    def test(self) -> ImageSet:
+        return self._load("test")
+
+    @cached_property
+    def train(self) -> ImageSet:
+        """The images it was trained on, without those held out."""
+        return self._split[0]
+
+    @cached_property
+    def held(self) -> ImageSet:
+        """The training images held out of it.
+
+        Raises:
+            ValueError: a run that held none out.
+        """
+        held = self._split[1]
+        if held is None:
+            raise ValueError(
+                f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
+                f"train one with holdout above 0"
+            )
+        return held
+
+    @cached_property
+    def _split(self) -> tuple[ImageSet, ImageSet | None]:
+        return training_images(build(TrainingParameters, self.training, self.training["name"]), self._load("train"))
+
+    @cached_property
+    def foreign(self) -> ImageSet | None:
+        images = out_of_distribution(self.training["data"])
+        return None if images is None else self._as_in_training(images)
+
+    def _load(self, split: str) -> ImageSet:
+        return self._as_in_training(
+            load_images(self.training["data"], split, image_size=self.training["image_size"])
+        )
+
+    def _as_in_training(self, images: ImageSet) -> ImageSet:
+        data = self.checkpoint.description["data"]
+        return images.normalised_as(data["mean"], data["std"])
