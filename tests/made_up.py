@@ -2,8 +2,9 @@
 
 import dataclasses
 
+from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.reproduction.records.records import begin, write_record
-from coded_resnext.training.parameters import load_preset, to_plain
+from coded_resnext.training.parameters import to_plain
 
 IMAGES = 1000
 

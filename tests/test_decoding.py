@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from coded_resnext import decode, load_scheme
-from coded_resnext.network.decoding import BitChannel, codeword_distances, evidence, fit_channel
+from coded_resnext.early_exit.channel import BitChannel, evidence, fit_channel
+from coded_resnext.network.decoding import codeword_distances
 
 WORDS = torch.tensor(load_scheme(10, 10, 3).words, dtype=torch.float64)
 

@@ -18,8 +18,8 @@ from coded_resnext.evaluation.binary import (
     logit_histograms,
     sample_negatives,
 )
+from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.training.checkpoint import Checkpoint
-from coded_resnext.training.parameters import EvaluationParameters
 from coded_resnext.training.run import Run
 
 CPU = torch.device("cpu")

@@ -11,12 +11,14 @@ from coded_resnext.early_exit.measure import DROPS, exit_costs
 from coded_resnext.early_exit.stopping import STOPS_ABOVE, StoppingRule
 from coded_resnext.errors import NothingToShow
 from coded_resnext.network.cost import multiply_adds
+from coded_resnext.network.model import describe_schemes
 from coded_resnext.reproduction.figures import exit_gallery, gallery
-from coded_resnext.reproduction.figures.exit_tables import chosen_target, share_table, static_table, target_table
+from coded_resnext.reproduction.figures.exits import chosen_target, share_table, static_table, target_table
 from coded_resnext.reproduction.measure import timing as exit_timing
 from coded_resnext.reproduction.measure.exits import candidate_counts, example_pictures, measure_exits
-from coded_resnext.training.checkpoint import describe_schemes, load_checkpoint, save_checkpoint
-from coded_resnext.training.parameters import EvaluationParameters, load_preset, to_plain
+from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset
+from coded_resnext.training.checkpoint import load_checkpoint, save_checkpoint
+from coded_resnext.training.parameters import to_plain
 from coded_resnext.training.run import Run
 
 CPU = torch.device("cpu")

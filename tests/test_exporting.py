@@ -15,11 +15,11 @@ from coded_resnext.data.image_files import read_for
 from coded_resnext.data.sets import centre_crop, normalise, to_uint8
 from coded_resnext.errors import CheckpointError
 from coded_resnext.reproduction.measure.stages import evaluate
+from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.subnetworks.export import cut_out
 from coded_resnext.subnetworks.manifest import read_manifest
 from coded_resnext.subnetworks.onnx_file import ENERGIES, METADATA, OPSET, OnnxNetwork, export_onnx, export_program
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
-from coded_resnext.training.parameters import EvaluationParameters
 
 missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (the extra [export])")

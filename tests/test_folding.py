@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
-from coded_resnext.network.cost import largest_output
-from coded_resnext.subnetworks.folding import PIECE_BYTES, fold, images_at_once
+from coded_resnext.network.cost import PIECE_BYTES, images_at_once, largest_output
+from coded_resnext.subnetworks.folding import fold
 
 
 @pytest.mark.parametrize("classes", [None, [3], [1, 7]])

@@ -8,7 +8,7 @@ import pytest
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
 from coded_resnext.network.cost import multiply_adds
-from coded_resnext.reproduction.figures.subnetwork_tables import latency_table, profile_table
+from coded_resnext.reproduction.figures.subnetworks import latency_table, profile_table
 from coded_resnext.reproduction.measure import latency, profiling
 from coded_resnext.reproduction.records.records import read_record
 

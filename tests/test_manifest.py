@@ -8,7 +8,7 @@ import torch
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme, load_subnetwork, save_subnetwork
 from coded_resnext.errors import CheckpointError
-from coded_resnext.reproduction.records.records import sha256
+from coded_resnext.files import sha256
 from coded_resnext.subnetworks.manifest import MANIFEST, Manifest, class_indices, describe, read_manifest
 from coded_resnext.training.checkpoint import WEIGHTS
 

@@ -5,17 +5,15 @@ import dataclasses
 import pytest
 import yaml
 
-from coded_resnext.training import parameters
-from coded_resnext.training.parameters import (
+from coded_resnext.reproduction.records.presets import (
     EvaluationParameters,
-    TrainingParameters,
-    build,
     check_against_preset,
     from_notebook,
     load_preset,
     preset_names,
-    to_plain,
 )
+from coded_resnext.training import parameters
+from coded_resnext.training.parameters import TrainingParameters, build, to_plain
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -9,7 +9,6 @@ from coded_resnext import (
     CodedResNeXt,
     TrainingParameters,
     exit_timing,
-    fit,
     load_images,
     paths,
     predict,
@@ -23,8 +22,9 @@ from coded_resnext.network.weights import read_card
 from coded_resnext.reproduction.measure.ship import calibrate_shipped, file_weights
 from coded_resnext.reproduction.measure.stages import evaluate
 from coded_resnext.reproduction.measure.timing import time_exits
+from coded_resnext.reproduction.measure.train import train
+from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.training import run as trained_module
-from coded_resnext.training.parameters import EvaluationParameters
 
 CPU = torch.device("cpu")
 SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
@@ -33,7 +33,7 @@ SHIPPED = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
 @pytest.fixture(scope="module")
 def trained():
     small = {"layers": (1, 1, 1), "width": 4, "branch_width": 1, "epochs": 2, "warmup_epochs": 1}
-    return fit(TrainingParameters(name="pretrained-s0", **small))
+    return train(TrainingParameters(name="pretrained-s0", **small))
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_shipped_weights_without_their_images_are_left_out(monkeypatch, capsys):
 @pytest.mark.usefixtures("elsewhere")
 def test_a_plain_network_has_nothing_to_calibrate():
     small = {"layers": (1, 1, 1), "width": 4, "branch_width": 1, "epochs": 1, "warmup_epochs": 0}
-    fit(TrainingParameters(name="pretrained-plain-s0", coded=False, **small))
+    train(TrainingParameters(name="pretrained-plain-s0", coded=False, **small))
     file_weights("digits", "pretrained-plain-s0")
     with pytest.raises(ValueError, match="plain network: it decodes nothing"):
         calibrate_shipped("digits-pretrained-plain")

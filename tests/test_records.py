@@ -5,16 +5,9 @@ import math
 
 import pytest
 
+from coded_resnext.files import write_atomically
 from coded_resnext.reproduction.records import records
-from coded_resnext.reproduction.records.records import (
-    begin,
-    metric,
-    read_record,
-    read_stage,
-    record_path,
-    write_atomically,
-    write_record,
-)
+from coded_resnext.reproduction.records.records import begin, metric, read_record, read_stage, record_path, write_record
 
 
 def write(preset="records", stage="accuracy", name="coded-s0", metrics=None, **more):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from coded_resnext import CodedResNeXt, CodingLoss, load_images, load_scheme
 from coded_resnext.data.batches import eval_batches
 from coded_resnext.evaluation.prediction import percent_equal, predict
-from coded_resnext.reproduction.figures.subnetwork_tables import surgery_table
+from coded_resnext.reproduction.figures.subnetworks import surgery_table
 from coded_resnext.subnetworks import relearning
 from coded_resnext.subnetworks.relearning import forget_and_learn, moved_last
 from coded_resnext.subnetworks.surgery import without_class

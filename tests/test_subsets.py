@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score
 from coded_resnext import CodedResNeXt, CodingScheme, class_mask, load_images, load_scheme, paths, predict
 from coded_resnext.data.sets import normalise
 from coded_resnext.reproduction.figures.style import save
-from coded_resnext.reproduction.figures.subnetwork_tables import (
+from coded_resnext.reproduction.figures.subnetworks import coupling as draw_coupling
+from coded_resnext.reproduction.figures.subnetworks import (
     coupling_table,
     latency_table,
     profile_table,
@@ -20,7 +21,6 @@ from coded_resnext.reproduction.figures.subnetwork_tables import (
     size_table,
     subset_table,
 )
-from coded_resnext.reproduction.figures.subnetworks import coupling as draw_coupling
 from coded_resnext.reproduction.figures.subnetworks import subset_curves as draw_subsets
 from coded_resnext.reproduction.records.paper import paper
 from coded_resnext.subnetworks import measure as subsets

@@ -10,12 +10,10 @@ from coded_resnext.reproduction.figures.tables import (
     binary_table,
     controls_table,
     early_table,
-    error95,
-    error95_of_mean,
     removal_table,
-    run_kinds,
-    wilson,
 )
+from coded_resnext.reproduction.records.intervals import error95, error95_of_mean, wilson
+from coded_resnext.reproduction.records.kinds import run_kinds
 from coded_resnext.reproduction.records.records import read_stage
 
 pytestmark = pytest.mark.usefixtures("no_records")

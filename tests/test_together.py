@@ -62,9 +62,9 @@ def test_stopping_stops_all_and_starting_again_goes_on():
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
-    reached = load_checkpoint(folder).description["epoch"]
+    reached = load_checkpoint(folder).description.epoch
     assert 0 < reached < EPOCHS
     time.sleep(1.5)
-    assert load_checkpoint(folder).description["epoch"] == reached  # no child trains on
+    assert load_checkpoint(folder).description.epoch == reached  # no child trains on
     assert subprocess.run(command, env=dict(os.environ), capture_output=True, timeout=300).returncode == 0
     assert len(read_record("digits", "training", "coded-stopped-s0")["history"]) == EPOCHS

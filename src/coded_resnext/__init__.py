@@ -20,7 +20,7 @@ _HOME = {
     "coded_resnext29_20x6d": "network.model",
     "coded_resnext50_32x4d": "network.model",
     "class_mask": "network.model",
-    "decode": "network.model",
+    "decode": "network.decoding",
     "CodingLoss": "network.losses",
     "extract_subnetwork": "subnetworks.extract",
     "load_subnetwork": "subnetworks.manifest",

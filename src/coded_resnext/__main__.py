@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from .errors import NotebookFailed, NotEqual, RunsFailed, TrainingDiverged
-from .paths import RUNS
-from .training.parameters import TrainingParameters, build, load_preset, preset_names, to_plain, unknown
+from . import paths
+from .errors import CodedResNeXtError, Refused, unknown
+
+Argument = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _argument(*flags: str, **options: Any) -> Argument:
+    return flags, options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-    except (ValueError, TypeError, OSError, NotEqual, TrainingDiverged, NotebookFailed, RunsFailed) as error:
+    except (CodedResNeXtError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -30,98 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m coded_resnext", description="Coded ResNeXt, reproduced.")
     commands = parser.add_subparsers(required=True, metavar="command")
-
-    reproduce = commands.add_parser("reproduce", help="run a preset: every notebook in order, then the claims")
-    reproduce.add_argument("preset", nargs="?", default="digits", help=f"one of {', '.join(preset_names())}")
-    reproduce.add_argument("--force", action="store_true", help="repeat what is done, trainings included")
-    reproduce.set_defaults(command=_reproduce)
-
-    figures = commands.add_parser("figures", help="redraw a preset's figures and tables from its records")
-    figures.add_argument("preset", nargs="?", default="digits")
-    figures.set_defaults(command=_figures)
-
-    run = commands.add_parser("run", help="run one notebook")
-    run.add_argument("notebook", help="its name, e.g. 04_accuracy")
-    run.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
-    run.set_defaults(command=_run)
-
-    train = commands.add_parser("train", help="train one run without a notebook; works under torchrun")
-    # no --preset or --run: torchrun would take some of them for its own
-    train.add_argument("preset", nargs="?", default="digits")
-    train.add_argument("run", nargs="?", default="coded-s0", help="a run that the preset lists, or a new name")
-    train.add_argument("--like", help="for a new name: the listed run whose parameters it starts from")
-    train.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
-    train.add_argument("--force", action="store_true", help="train from the beginning whatever is there")
-    train.set_defaults(command=_train)
-
-    together = commands.add_parser("together", help="train several listed runs, or variants of them, side by side")
-    together.add_argument("preset")
-    together.add_argument("runs", nargs="+")
-    together.add_argument("--suffix", default="", help="names the variants, e.g. 60-epochs for coded-60-epochs-s0")
-    together.add_argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
-    together.set_defaults(command=_together)
-
-    design = commands.add_parser("design", help="design a coding scheme and print it with its certificate")
-    sizes = {"classes": "K, 2 to 2000", "branches": "N, at most 64", "active": "N_act, the ones of every codeword"}
-    for option, meaning in sizes.items():
-        design.add_argument(f"--{option}", type=int, required=True, help=meaning)
-    design.add_argument("--seed", type=int, default=0, help="of all random choices")
-    design.add_argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before")
-    design.add_argument("--output", help="a file for the scheme; printed otherwise")
-    design.set_defaults(command=_design)
-
-    schemes = commands.add_parser("schemes", help="make the shipped schemes again and compare; minutes")
-    schemes.add_argument("--write", action="store_true", help="replace those that come out otherwise")
-    schemes.set_defaults(command=_schemes)
-
-    export = commands.add_parser("export", help="cut the paths of some classes out of a network, as a file")
-    export.add_argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>")
-    export.add_argument("--classes", required=True, help="names with commas between: cat,dog")
-    export.add_argument("--out", type=Path, help="a folder for model.safetensors and manifest.json")
-    export.add_argument("--onnx", type=Path, help="an ONNX file")
-    export.add_argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise")
-    export.add_argument("--energies", action="store_true", help="the ONNX file gives the energies too")
-    export.set_defaults(command=_export)
-
-    predict = commands.add_parser("predict", help="classify image files")
-    predict.add_argument("images", nargs="+", type=Path)
-    predict.add_argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file")
-    predict.set_defaults(command=_predict)
-
-    bench = commands.add_parser("bench", help="time and memory of a training step: plain, coded, written out")
-    bench.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
-    bench.set_defaults(command=_bench)
-
-    exits = commands.add_parser("bench-exits", help="time an image takes: whole network, early exit as calibrated")
-    exits.add_argument("preset", nargs="?", default="digits")
-    exits.add_argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated")
-    exits.add_argument("--rounds", type=int, default=9, help="alternations that are timed")
-    exits.add_argument("--images", type=int, default=256, help="of the test set")
-    exits.set_defaults(command=_bench_exits)
-
-    weights = commands.add_parser("weights", help="put a finished run's weights and their card into data/weights")
-    weights.add_argument("preset")
-    weights.add_argument("run")
-    weights.set_defaults(command=_weights)
-
-    calibrate = commands.add_parser("calibrate", help="early-exit thresholds of shipped weights, kept beside them")
-    calibrate.add_argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained")
-    calibrate.set_defaults(command=_calibrate)
-
-    latency = commands.add_parser("bench-subnetwork", help="time of one class's subnetwork, whole and by parts")
-    latency.add_argument("--rounds", type=int, default=30, help="alternations that are timed")
-    latency.set_defaults(command=_bench_subnetwork)
-
-    publish = commands.add_parser("publish", help="copy a reproduction's outputs into the notebooks in git")
-    publish.add_argument("preset", nargs="?", default="digits")
-    publish.set_defaults(command=_publish)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help)
+        for flags, options in command.arguments:
+            sub.add_argument(*flags, **options)
+        sub.set_defaults(command=command.run)
     return parser
 
 
+# What each command runs. Modules are imported by the command that needs them: most want torch, which takes seconds.
+
+
 def _reproduce(options: argparse.Namespace) -> None:
-    from .reproduction.notebooks.notebooks import reproduce
+    from .reproduction.figures.claims import claims
+    from .reproduction.figures.text import as_text
+    from .reproduction.notebooks.reproduce import reproduce
 
     reproduce(options.preset, force=options.force)
+    print(f"\n{as_text(claims(options.preset))}")
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -131,24 +62,26 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .reproduction.notebooks.notebooks import run
+    from .reproduction.notebooks.strict import run
 
     parameters = _values(options.parameter)
     preset = parameters.get("preset", "digits")
-    output = RUNS / str(preset) / "notebooks" / f"{options.notebook}-by-hand.ipynb"
+    output = paths.RUNS / str(preset) / "notebooks" / f"{options.notebook}-by-hand.ipynb"
     run(options.notebook, parameters, output)
     print(f"executed copy: {output}")
 
 
 def _train(options: argparse.Namespace) -> None:
-    from .training.fit import fit
+    from .reproduction.measure.train import train
+    from .reproduction.records.presets import load_preset
+    from .training.parameters import TrainingParameters, build, to_plain
 
     listed = load_preset(options.preset).runs
     like = options.like or (options.run if options.run in listed else next(iter(listed)))
     if like not in listed:
-        raise ValueError(unknown("run", like, listed, f"preset {options.preset}"))
+        raise Refused(unknown("run", like, listed, f"preset {options.preset}"))
     values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
-    record = fit(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
+    record = train(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 
@@ -179,13 +112,14 @@ def _schemes(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from .reproduction.measure.stages import recorded_threshold
     from .subnetworks.export import export
 
     names = [name.strip() for name in options.classes.split(",") if name.strip()]
     print(
         export(
             options.checkpoint, names, out=options.out, onnx=options.onnx, batch=options.batch,
-            energies=options.energies,
+            energies=options.energies, threshold=recorded_threshold(options.checkpoint, names),
         )
     )  # fmt: skip
 
@@ -199,15 +133,28 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from .reproduction.measure.benchmark import bench
+    from .reproduction.figures.tables import step_table
+    from .reproduction.figures.text import as_text
+    from .reproduction.measure.timing import bench
 
-    print(bench(options.rounds))
+    print(as_text(step_table(bench(options.rounds))))
 
 
 def _bench_exits(options: argparse.Namespace) -> None:
+    from .reproduction.figures.tables import timing_table
+    from .reproduction.figures.text import as_text
     from .reproduction.measure.timing import time_exits
 
-    print(time_exits(options.preset, options.run, options.rounds, options.images))
+    print(as_text(timing_table(time_exits(options.preset, options.run, options.rounds, options.images))))
+
+
+def _bench_subnetwork(options: argparse.Namespace) -> None:
+    from .reproduction.figures.tables import latency_table, profile_table
+    from .reproduction.figures.text import as_text
+    from .reproduction.measure.timing import bench_subnetwork, profile_subnetwork
+
+    print(as_text(latency_table(bench_subnetwork(options.rounds))))
+    print(as_text(profile_table(profile_subnetwork(options.rounds))))
 
 
 def _weights(options: argparse.Namespace) -> None:
@@ -228,18 +175,90 @@ def _calibrate(options: argparse.Namespace) -> None:
     print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")
 
 
-def _bench_subnetwork(options: argparse.Namespace) -> None:
-    from .reproduction.measure.latency import bench_subnetwork
-    from .reproduction.measure.profiling import profile_subnetwork
-
-    print(bench_subnetwork(options.rounds))
-    print(profile_subnetwork(options.rounds))
-
-
 def _publish(options: argparse.Namespace) -> None:
-    from .reproduction.notebooks.notebooks import publish
+    from .reproduction.notebooks.publish import publish
 
     print("\n".join(publish(options.preset)))
+
+
+class Command(NamedTuple):
+    """A command: what --help says of it, what it runs, and its arguments as argparse takes them."""
+
+    help: str
+    run: Callable[[argparse.Namespace], None]
+    arguments: tuple[Argument, ...]
+
+
+PRESET = _argument("preset", nargs="?", default="digits", help="a file of notebooks/presets, without .yaml")
+PARAMETER = _argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
+
+COMMANDS = {
+    "reproduce": Command("run a preset: every notebook in order, then the claims", _reproduce, (
+        PRESET,
+        _argument("--force", action="store_true", help="repeat what is done, trainings included"),
+    )),
+    "figures": Command("redraw a preset's figures and tables from its records", _figures, (PRESET,)),
+    "run": Command("run one notebook", _run, (
+        _argument("notebook", help="its name, e.g. 04_accuracy"),
+        PARAMETER,
+    )),
+    # no --preset or --run: torchrun would take some of them for its own
+    "train": Command("train one run without a notebook; works under torchrun", _train, (
+        PRESET,
+        _argument("run", nargs="?", default="coded-s0", help="a run that the preset lists, or a new name"),
+        _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
+        PARAMETER,
+        _argument("--force", action="store_true", help="train from the beginning whatever is there"),
+    )),
+    "together": Command("train several listed runs, or variants of them, side by side", _together, (
+        _argument("preset"),
+        _argument("runs", nargs="+"),
+        _argument("--suffix", default="", help="names the variants, e.g. 60-epochs for coded-60-epochs-s0"),
+        PARAMETER,
+    )),
+    "design": Command("design a coding scheme and print it with its certificate", _design, (
+        _argument("--classes", type=int, required=True, help="K, 2 to 2000"),
+        _argument("--branches", type=int, required=True, help="N, at most 64"),
+        _argument("--active", type=int, required=True, help="N_act, the ones of every codeword"),
+        _argument("--seed", type=int, default=0, help="of all random choices"),
+        _argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before"),
+        _argument("--output", help="a file for the scheme; printed otherwise"),
+    )),
+    "schemes": Command("make the built-in schemes again and compare; minutes", _schemes, (
+        _argument("--write", action="store_true", help="replace those that come out otherwise"),
+    )),
+    "export": Command("cut the paths of some classes out of a network, as a file", _export, (
+        _argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>"),
+        _argument("--classes", required=True, help="names with commas between: cat,dog"),
+        _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
+        _argument("--onnx", type=Path, help="an ONNX file"),
+        _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
+        _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
+    )),
+    "predict": Command("classify image files", _predict, (
+        _argument("images", nargs="+", type=Path),
+        _argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file"),
+    )),
+    "bench": Command("time and memory of a training step: plain, coded, written out", _bench, (ROUNDS,)),
+    "bench-exits": Command("time an image takes: whole network, early exit as calibrated", _bench_exits, (
+        PRESET,
+        _argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated"),
+        ROUNDS,
+        _argument("--images", type=int, default=256, help="of the test set"),
+    )),
+    "weights": Command("put a finished run's weights and their card into data/weights", _weights, (
+        _argument("preset"),
+        _argument("run"),
+    )),
+    "calibrate": Command("early-exit thresholds of shipped weights, kept beside them", _calibrate, (
+        _argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained"),
+    )),
+    "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
+        _argument("--rounds", type=int, default=30, help="alternations that are timed"),
+    )),
+    "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
+}  # fmt: skip
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:
@@ -247,11 +266,11 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"a parameter is given as KEY=VALUE, got {pair!r}")
+            raise Refused(f"a parameter is given as KEY=VALUE, got {pair!r}")
         try:
             values[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(f"{pair!r} is no value that YAML can read: {error}") from None
+            raise Refused(f"{pair!r} is no value that YAML can read: {error}") from None
     return values
 
 

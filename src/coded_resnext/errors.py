@@ -1,25 +1,51 @@
-"""Errors that the command line reports as one line, without a traceback."""
+"""Errors that are the user's to mend: the command line reports them as one line, all others with their traceback."""
+
+import difflib
+from collections.abc import Iterable
 
 
-class CheckpointError(ValueError):
+class CodedResNeXtError(Exception):
+    """Base of the project's own errors."""
+
+
+class Refused(CodedResNeXtError, ValueError):
+    """A value that cannot be; the message names it and says what was expected."""
+
+
+class WrongType(CodedResNeXtError, TypeError):
+    """A value of another type than was expected."""
+
+
+class Missing(CodedResNeXtError, FileNotFoundError):
+    """A file or a record that is not there; the message says what makes it."""
+
+
+class CheckpointError(Refused):
     """A checkpoint that cannot be used; the message says which file, why, and what to do."""
 
 
-class TrainingDiverged(ArithmeticError):
+class TrainingDiverged(CodedResNeXtError, ArithmeticError):
     """The loss is no number any more; the last good checkpoint is kept."""
 
 
-class NotebookFailed(RuntimeError):
+class NotebookFailed(CodedResNeXtError, RuntimeError):
     """A cell raised; the message has the notebook, the cell, the error and where the executed copy is."""
 
 
-class NothingToShow(LookupError):
+class NothingToShow(CodedResNeXtError, LookupError):
     """A figure or table that a preset's records do not have; the message says what is missing and what makes it."""
 
 
-class NotEqual(ArithmeticError):
+class NotEqual(CodedResNeXtError, ArithmeticError):
     """Two forms of one network answered differently; the message says by how much."""
 
 
-class RunsFailed(RuntimeError):
+class RunsFailed(CodedResNeXtError, RuntimeError):
     """Some of several runs that were started side by side stopped; the message names them."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
+    """An error that helps: what is unknown, and what may have been meant."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else f"known: {', '.join(sorted(known))}"
+    return f"unknown {what} {name!r}{f' for {where}' if where else ''}; {hint}"

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from coded_resnext.errors import CheckpointError
-from coded_resnext.training.checkpoint import load_checkpoint, load_weights, read_weights, run_folder, save_checkpoint
-from coded_resnext.training.fit import fit
+from coded_resnext.network.weights import load_weights, read_weights
+from coded_resnext.reproduction.measure.train import train
+from coded_resnext.training.checkpoint import load_checkpoint, run_folder, save_checkpoint
 from coded_resnext.training.parameters import TrainingParameters
 
 TINY = TrainingParameters(
@@ -23,7 +24,7 @@ TINY = TrainingParameters(
 @pytest.fixture
 def folder(tmp_path):
     """A copy of a good checkpoint, to be damaged."""
-    fit(TINY)
+    train(TINY)
     return shutil.copytree(run_folder(TINY.preset, TINY.name), tmp_path / "run")
 
 
@@ -54,7 +55,7 @@ def test_no_checkpoint_is_none(tmp_path):
 def test_weights_of_another_network_are_refused(folder):
     checkpoint = load_checkpoint(folder)
     wider = dataclasses.replace(TINY, name="wider", width=8)
-    fit(wider)
+    train(wider)
     network = load_checkpoint(run_folder("digits", "wider")).network()
     with pytest.raises(CheckpointError, match=r"conv1\.weight is \(4, 1, 3, 3\) there and \(8, 1, 3, 3\)"):
         load_weights(network, checkpoint.weights(), "these weights")
@@ -91,7 +92,7 @@ def test_code_in_an_optimiser_file_is_not_run(folder, monkeypatch):
 
 def load_checkpoint_unverified(folder):
     """As if somebody had also forged the hash."""
-    from coded_resnext.reproduction.records.records import sha256
+    from coded_resnext.files import sha256
 
     description = json.loads((folder / "checkpoint.json").read_text())
     description["files"]["optimiser.pt"] = sha256(folder / "optimiser.pt")

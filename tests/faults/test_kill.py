@@ -11,12 +11,13 @@ SCRIPT = r"""
 import dataclasses, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from coded_resnext.reproduction.records import records
+from coded_resnext import files
+from coded_resnext.reproduction.measure import train as measure
 from coded_resnext.training import checkpoint
 from coded_resnext.training import fit as training
 from coded_resnext.data.sets import load_images
 from coded_resnext.training.parameters import TrainingParameters
-from coded_resnext.reproduction.records.records import sha256
+from coded_resnext.files import sha256
 
 splits = {split: load_images("digits", split) for split in ("train", "test")}  # read once, not by every process
 training.load_images = lambda name, split, image_size: splits[split]
@@ -42,7 +43,7 @@ def train(name, place=None, count=0):
     if pid == 0:
         if place:
             die_at(place, count)
-        training.fit(dataclasses.replace(BASE, name=name))
+        measure.train(dataclasses.replace(BASE, name=name))
         os._exit(0)
     return os.waitpid(pid, 0)[1]
 
@@ -50,7 +51,7 @@ def weights(name):
     return sha256(checkpoint.run_folder("digits", name) / "model.safetensors")
 
 assert train("never") == 0
-step, write, rename = (training._Epochs, "_backward"), (records.os, "fsync"), (os, "replace")
+step, write, rename = (training._Epochs, "_backward"), (files.os, "fsync"), (os, "replace")
 # 4 steps an epoch; a checkpoint has 3 files, each written once and renamed twice
 moments = [(step, 1), (step, 6), (step, 12)] + [(write, n) for n in (1, 5, 6)] + [(rename, n) for n in range(7, 13)]
 for place, count in moments:

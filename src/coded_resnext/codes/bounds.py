@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linprog
 
+from ..errors import Refused, WrongType
+
 SOLVER_ERROR = 1e-7  # HiGHS keeps constraints to this absolute tolerance
 
 
@@ -43,16 +45,16 @@ def check_sizes(num_classes: int, num_branches: int, num_active: int) -> None:
     """
     for name, value in (("num_classes", num_classes), ("num_branches", num_branches), ("num_active", num_active)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
+            raise WrongType(f"{name} must be an integer, got {value!r}")
     if num_classes < 2:
-        raise ValueError(f"a scheme tells classes apart: num_classes must be at least 2, got {num_classes}")
+        raise Refused(f"a scheme tells classes apart: num_classes must be at least 2, got {num_classes}")
     if not 1 <= num_active <= num_branches:
-        raise ValueError(
+        raise Refused(
             f"num_active must lie between 1 and num_branches = {num_branches}, got {num_active}: "
             f"every class needs branches, and there are no more than that"
         )
     if num_classes > (most := comb(num_branches, num_active)):
-        raise ValueError(
+        raise Refused(
             f"num_classes can be {most} at most, the number of words of length {num_branches} and weight {num_active}, "
             f"got {num_classes}: take more branches or a ratio nearer to one half"
         )
@@ -104,7 +106,7 @@ def size_upper_bound(n: int, d: int, w: int) -> int:
 def size_bound(n: int, d: int, w: int) -> Bound:
     """`size_upper_bound` with the name of the proof that decided."""
     if n < 1 or d < 1 or not 0 <= w <= n:
-        raise ValueError(f"A(n, d, w) needs n >= 1, d >= 1 and 0 <= w <= n, got n={n}, d={d}, w={w}")
+        raise Refused(f"A(n, d, w) needs n >= 1, d >= 1 and 0 <= w <= n, got n={n}, d={d}, w={w}")
     return _size_bound(n, (d + 1) // 2, min(w, n - w))  # complementing every word keeps the distances
 
 

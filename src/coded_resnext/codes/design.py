@@ -22,6 +22,7 @@ from time import thread_time
 
 import numpy as np
 
+from ..errors import Refused
 from . import algebraic, annealing, exact, orbits, packing
 from . import choice as choosing
 from .bounds import check_sizes, distance_bound, fewest_close_pairs
@@ -66,12 +67,12 @@ def design_scheme(
     """
     check_sizes(num_classes, num_branches, num_active)
     if num_branches > LONGEST_WORD or num_classes > MOST_CLASSES:
-        raise ValueError(
+        raise Refused(
             f"schemes are designed for up to {LONGEST_WORD} branches and {MOST_CLASSES} classes, "
             f"got num_branches={num_branches}, num_classes={num_classes}"
         )
     if not 0 < time_limit < math.inf:
-        raise ValueError(f"time_limit is in seconds and must be positive and finite, got {time_limit!r}")
+        raise Refused(f"time_limit is in seconds and must be positive and finite, got {time_limit!r}")
     started = thread_time()
     sizes = int(num_classes), int(num_branches), min(int(num_active), int(num_branches - num_active))
     bound = distance_bound(*sizes).value

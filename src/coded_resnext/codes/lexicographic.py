@@ -11,6 +11,7 @@ from time import thread_time
 
 import numpy as np
 
+from ..errors import Refused
 from . import packing
 from .bounds import check_sizes, distance_bound
 from .effort import Effort
@@ -33,7 +34,7 @@ def lexicographic_scheme(
     """
     check_sizes(num_classes, num_branches, num_active)
     if not packing.listable(num_branches, num_active):
-        raise ValueError(
+        raise Refused(
             f"there are {math.comb(num_branches, num_active)} words of length {num_branches} and weight {num_active}, "
             f"and lists are made of up to {packing.LARGEST_LIST}: use design_scheme"
         )
@@ -49,7 +50,7 @@ def lexicographic_scheme(
                 "seconds": round(thread_time() - started, 1),
             }
             return CodingScheme(rows[_pick(rows, num_classes)], provenance=provenance)
-    raise ValueError(
+    raise Refused(
         f"the lexicographic list at distance {distance} has {len(listed)} words, num_classes is {num_classes}: "
         f"ask for a smaller distance; {bound} is the largest that any scheme could have"
     )

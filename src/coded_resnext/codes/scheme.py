@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import Missing, Refused
 from ..paths import PACKAGE
 
 SCHEMES = PACKAGE / "codes" / "schemes"
@@ -40,26 +41,26 @@ class CodingScheme:
     def __init__(self, words: np.ndarray | list[list[int]], provenance: Mapping[str, object] | None = None) -> None:
         raw = np.asarray(words)
         if raw.ndim != 2 or raw.shape[0] < 2 or raw.shape[1] < 1:
-            raise ValueError(f"a coding scheme is a table of at least 2 codewords, (K, N); got shape {raw.shape}")
+            raise Refused(f"a coding scheme is a table of at least 2 codewords, (K, N); got shape {raw.shape}")
         if not np.isin(raw, (0, 1)).all():
-            raise ValueError(f"a codeword holds zeros and ones; got {np.unique(raw)[:5].tolist()}")
+            raise Refused(f"a codeword holds zeros and ones; got {np.unique(raw)[:5].tolist()}")
         self.words = raw.astype(bool)
         self.words.setflags(write=False)
         self.provenance: dict[str, object] = dict(provenance or {})
         weights = self.words.sum(axis=1)
         if len(set(weights.tolist())) > 1:
             odd = int(np.flatnonzero(weights != weights[0])[0])
-            raise ValueError(
+            raise Refused(
                 f"codewords must have equal weights (every class the same capacity): "
                 f"word 0 has {weights[0]} ones, word {odd} has {weights[odd]}"
             )
         if weights[0] == 0:
-            raise ValueError("a codeword needs at least one 1: a class without branches has no path")
+            raise Refused("a codeword needs at least one 1: a class without branches has no path")
         first_seen: dict[bytes, int] = {}
         for k, word in enumerate(self.words):
             earlier = first_seen.setdefault(word.tobytes(), k)
             if earlier != k:
-                raise ValueError(f"classes {earlier} and {k} have the same codeword {digits(word)}: make them differ")
+                raise Refused(f"classes {earlier} and {k} have the same codeword {digits(word)}: make them differ")
 
     @property
     def num_classes(self) -> int:
@@ -175,21 +176,21 @@ class CodingScheme:
             if not line:
                 continue
             if strange := sorted(set(line) - {"0", "1"}):
-                raise ValueError(f"{source}, line {number}: a codeword holds 0 and 1, got {strange[0]!r}")
+                raise Refused(f"{source}, line {number}: a codeword holds 0 and 1, got {strange[0]!r}")
             if rows and len(line) != len(rows[0]):
-                raise ValueError(f"{source}, line {number}: {len(line)} digits, the lines above have {len(rows[0])}")
+                raise Refused(f"{source}, line {number}: {len(line)} digits, the lines above have {len(rows[0])}")
             rows.append([int(digit) for digit in line])
         if not rows:
-            raise ValueError(f"{source}: there is no codeword in it")
+            raise Refused(f"{source}: there is no codeword in it")
         stated = {key: header.pop(key) for key in SIZES if key in header}
         try:
             scheme = cls(rows, provenance=header)
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
+            raise Refused(f"{source}: {error}") from None
         found = (scheme.num_classes, scheme.num_branches, scheme.num_active, scheme.min_distance)
         for key, value in zip(SIZES, found, strict=True):
             if stated.get(key, value) != value:
-                raise ValueError(
+                raise Refused(
                     f"{source}: the header says {key}: {stated[key]}, the codewords have {value}: "
                     f"was the file cut or edited?"
                 )
@@ -231,9 +232,9 @@ def assign_classes(scheme: CodingScheme, confusion: np.ndarray) -> CodingScheme:
     table = np.asarray(confusion, dtype=float)
     size = scheme.num_classes
     if table.shape != (size, size):
-        raise ValueError(f"confusion must be a table of all classes, ({size}, {size}), got shape {table.shape}")
+        raise Refused(f"confusion must be a table of all classes, ({size}, {size}), got shape {table.shape}")
     if not np.isfinite(table).all() or (table < 0).any():
-        raise ValueError("confusion holds counts or rates: every entry must be finite and not negative")
+        raise Refused("confusion holds counts or rates: every entry must be finite and not negative")
     weight = table + table.T
     np.fill_diagonal(weight, 0)
     if weight.any():
@@ -270,7 +271,7 @@ def load_scheme(num_classes: int, num_branches: int, num_active: int) -> CodingS
     path = scheme_path(num_classes, num_branches, num_active)
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in SCHEMES.glob("*.txt")))
-        raise FileNotFoundError(
+        raise Missing(
             f"no shipped scheme for {num_classes} classes, {num_branches} branches, {num_active} active; "
             f"there are {there} (classes x branches - active). "
             f"Make one: design_scheme({num_classes}, {num_branches}, {num_active})"

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..errors import Refused
 from .sets import ImageSet, normalise, to_uint8
 
 
@@ -141,7 +142,7 @@ class _HostBatches(Dataset):
 
     def __init__(self, images: ImageSet, augmentation: Augmentation, rows: list[Tensor], key: tuple[int, int]) -> None:
         if augmentation.randaugment and images.channels != 3:
-            raise ValueError(
+            raise Refused(
                 f"RandAugment works on RGB, {images.name} has {images.channels} channel: set randaugment to ''"
             )
         self.images = images

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import Missing, Refused
 from .sets import centre_crop, normalise, read_image, to_uint8
 
 MODES = {1: ("L", "grey"), 3: ("RGB", "colour")}
@@ -24,11 +25,11 @@ def read_for(path: Path, channels: int, data: Mapping[str, Any]) -> Tensor:
         ValueError: a file that is no image, or one of another size or mode, saying what is expected.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no image {path}")
+        raise Missing(f"there is no image {path}")
     image = read_image(path, mode=None)
     mode, word = MODES[channels]
     if image.mode != mode:
-        raise ValueError(
+        raise Refused(
             f"{path} has mode {image.mode}, this network reads {word} images, mode {mode}: "
             f"convert it with Pillow's image.convert({mode!r})"
         )
@@ -36,7 +37,7 @@ def read_for(path: Path, channels: int, data: Mapping[str, Any]) -> Tensor:
     if data["crop"]:
         image = centre_crop(image, size)
     elif image.size != (size, size):
-        raise ValueError(
+        raise Refused(
             f"{path} is {image.width}x{image.height}, this network was trained on {size}x{size}: resize it first"
         )
     return normalise(to_uint8(image)[None], data["mean"], data["std"])

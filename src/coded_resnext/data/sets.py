@@ -22,6 +22,7 @@ from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from ..errors import Missing, Refused
 from ..paths import RAW
 
 # Channel means and deviations of the training images, 0 … 1, as the paper's code has them; ImageNet's are
@@ -113,17 +114,17 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path = RAW)
         FileNotFoundError: no such data set, saying where it is looked for.
     """
     if split not in ("train", "test"):
-        raise ValueError(f"split is 'train' or 'test', got {split!r}")
+        raise Refused(f"split is 'train' or 'test', got {split!r}")
     if name == "digits":
         return _digits(split)
     if name != Path(name).name or name in ("", ".", ".."):
-        raise ValueError(f"data set {name!r} must name a folder in {root}; set CODED_RESNEXT_DATA to its parent")
+        raise Refused(f"data set {name!r} must name a folder in {root}; set CODED_RESNEXT_DATA to its parent")
     folder = root / name / split
     if folder.is_dir():
         return _folder(name, folder, image_size)
     if name in ("cifar10", "cifar100"):
         return _torchvision_cifar(name, split, root)
-    raise FileNotFoundError(
+    raise Missing(
         f"no data set {name!r}: there is no folder {folder}. Known names are digits, cifar10 and cifar100; "
         f"for another, make {root}/{name}/{{train,test}}/<class>/ with images in it"
     )
@@ -153,7 +154,7 @@ def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, Im
     from sklearn.model_selection import train_test_split
 
     if not len(images.classes) <= count <= len(images) - len(images.classes):
-        raise ValueError(
+        raise Refused(
             f"holdout must be 0 or leave each of {len(images.classes)} classes an image on both sides "
             f"of {len(images)}, got {count}"
         )
@@ -181,7 +182,7 @@ def draw_per_class(images: ImageSet, count: int, rng: np.random.Generator) -> Im
     for k, name in enumerate(images.classes):
         there = np.flatnonzero(labels == k)
         if len(there) < count:
-            raise ValueError(
+            raise Refused(
                 f"images_per_class is {count}, but class {name} of {images.name} has {len(there)} to train on"
             )
         drawn.append(rng.choice(there, count, replace=False))
@@ -210,7 +211,7 @@ def read_image(path: Path, mode: str | None = "RGB") -> Image.Image:
         with Image.open(path) as image:
             return image.convert(mode) if mode else image.copy()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is no image that Pillow can read ({error}): remove it or replace it") from error
+        raise Refused(f"{path} is no image that Pillow can read ({error}): remove it or replace it") from error
 
 
 def to_uint8(image: Image.Image) -> Tensor:
@@ -269,13 +270,13 @@ def _photo_patches() -> ImageSet:
 def _folder(name: str, folder: Path, image_size: int) -> ImageSet:
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
     if len(classes) < 2:
-        raise ValueError(f"{folder} has {len(classes)} class folders, a classifier needs at least 2: <class>/<image>")
+        raise Refused(f"{folder} has {len(classes)} class folders, a classifier needs at least 2: <class>/<image>")
     files: list[Path] = []
     labels: list[int] = []
     for label, class_name in enumerate(classes):
         found = sorted(f for f in (folder / class_name).iterdir() if f.is_file() and f.name[0] != ".")
         if not found:
-            raise ValueError(f"class folder {folder / class_name} is empty: put images in it or remove it")
+            raise Refused(f"class folder {folder / class_name} is empty: put images in it or remove it")
         files += found
         labels += [label] * len(found)
     targets = torch.tensor(labels)
@@ -290,12 +291,12 @@ def _folder(name: str, folder: Path, image_size: int) -> ImageSet:
 def _read_all(files: Sequence[Path]) -> Tensor:
     first = read_image(files[0])
     if first.width != first.height:
-        raise ValueError(f"{files[0]} is {first.width}x{first.height}: set image_size to crop squares out of it")
+        raise Refused(f"{files[0]} is {first.width}x{first.height}: set image_size to crop squares out of it")
     pixels = torch.empty(len(files), 3, first.height, first.width, dtype=torch.uint8)
     for i, file in enumerate(files):
         image = read_image(file)
         if image.size != first.size:
-            raise ValueError(
+            raise Refused(
                 f"{file} is {image.width}x{image.height}, {files[0].name} is {first.width}x{first.height}: "
                 "images in memory have one size; set image_size to resize them as they are read"
             )
@@ -310,7 +311,7 @@ def _torchvision_cifar(name: str, split: str, root: Path) -> ImageSet:
     try:
         raw = _read_or_download(kind, name, split == "train", root)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged archive is a RuntimeError
-        raise FileNotFoundError(
+        raise Missing(
             f"{name} is not there and could not be downloaded ({error}). Put its archive's folder into {root}, "
             f"or images into {root / name / split}/<class>/"
         ) from error

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, Refused, unknown
 from ..evaluation.prediction import Predictions
-from ..network.decoding import BitChannel, codeword_distances, evidence, fit_channel
-from ..reproduction.records.records import write_atomically
-from ..training.parameters import unknown
+from ..files import write_atomically
+from ..network.decoding import codeword_distances
+from .channel import BitChannel, evidence, fit_channel
 
 FILE = "calibration.json"
 SCHEMA = 1
@@ -78,7 +78,7 @@ class Calibration:
         there = {f"{t.policy} {t.kind} {t.value:g}": t.thresholds for t in self.targets}
         wanted = f"{policy} {kind} {value:g}"
         if wanted not in there:
-            raise ValueError(unknown("target", wanted, there, "this calibration"))
+            raise Refused(unknown("target", wanted, there, "this calibration"))
         return there[wanted]
 
     def check(self, model: nn.Module) -> None:
@@ -89,10 +89,10 @@ class Calibration:
         """
         blocks = ", ".join(model.schemes)
         if list(self.channels) != list(model.schemes):
-            raise ValueError(f"the calibration is of blocks {', '.join(self.channels)}, the network has {blocks}")
+            raise Refused(f"the calibration is of blocks {', '.join(self.channels)}, the network has {blocks}")
         has = weights_hash(model)
         if has != self.weights:
-            raise ValueError(
+            raise Refused(
                 f"the calibration is of weights {self.weights[:12]}…, the network's are {has[:12]}…: "
                 f"calibrate it again on its held-out images"
             )
@@ -151,7 +151,7 @@ def load_calibration(folder: Path, model: nn.Module) -> Calibration | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("schema") != SCHEMA:
-            raise ValueError(f"this version reads schema {SCHEMA}")
+            raise Refused(f"this version reads schema {SCHEMA}")
         calibration = Calibration(
             channels={name: BitChannel(**values) for name, values in content.pop("channels").items()},
             targets=tuple(Target(**target) for target in content.pop("targets")),

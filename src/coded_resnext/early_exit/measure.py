@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,10 @@ from torch import Tensor
 
 from ..evaluation.prediction import Predictions, percent_equal
 from ..network.cost import multiply_adds
-from ..network.decoding import evidence
-from ..network.model import CodedResNeXt, decode
-from ..reproduction.figures.tables import Z95
+from ..network.decoding import decode
+from ..network.model import CodedResNeXt
 from .calibration import SOFTMAX, Calibration, Target
+from .channel import evidence
 from .stopping import STOPS_ABOVE, Exits, StoppingRule
 from .thresholds import Answers, OperatingPoint, for_accuracy, for_budget, for_shares, operating_points
 
@@ -85,39 +84,6 @@ def to_thresholds(rule: StoppingRule, cuts: np.ndarray) -> dict[str, float]:
     if rule.policy == "patience":  # a cut halfway between two numbers of blocks
         return {name: float(math.ceil(cut)) for name, cut in open_exits.items()}
     return {name: cut if STOPS_ABOVE[rule.policy] else -cut for name, cut in open_exits.items()}
-
-
-def keeps(
-    model: CodedResNeXt, calibration: Calibration, target: Target, test: Predictions, labels: Tensor, image_size: int
-) -> dict[str, Any]:
-    """What the thresholds of a target bring on the test images, beside what was expected of them.
-
-    Returns:
-        policy, kind, value; expected_accuracy and expected_multiply_adds, of the held-out images; accuracy; drop,
-        points below the whole network; multiply_adds; drop_error and multiply_adds_error, 95 %; exits, shares of the
-        B + 1; percent. Both answer the same images, so drop_error is that of a paired difference, Wald's with half an
-        image more in each cell (Agresti and Min, Statistics in Medicine 2005): it is not empty when both are right
-        throughout.
-    """
-    rule = StoppingRule(model.schemes, target.policy, target.thresholds, calibration)
-    answers = rule.simulate(test.energies, test.logits)
-    early, late = answers.labels == labels, test.logits.argmax(1) == labels
-    n = len(labels)
-    lost, won = int((late & ~early).sum()), int((early & ~late).sum())
-    spent = 100 * exit_costs(model, rule, image_size)[answers.exits.numpy()]
-    return {
-        "policy": target.policy,
-        "kind": target.kind,
-        "value": target.value,
-        "expected_accuracy": target.accuracy,
-        "expected_multiply_adds": target.multiply_adds,
-        "accuracy": percent_equal(answers.labels, labels),
-        "drop": 100 * (lost - won) / n,
-        "drop_error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
-        "multiply_adds": float(spent.mean()),
-        "multiply_adds_error": round(Z95 * float(spent.std()) / math.sqrt(n), 9),  # 0 where all leave at one place
-        "exits": shares(answers, len(model.schemes)),
-    }
 
 
 def shares(exits: Exits, coded_blocks: int) -> list[float]:

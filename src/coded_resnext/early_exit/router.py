@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ..errors import Refused
 from ..network.block import CodedBottleneck, coded_sum, gram_matrices
 from ..network.model import CodedResNeXt
 from .calibration import Calibration
@@ -49,7 +50,7 @@ class EarlyExit:
         self.model = model.eval()
         for name in model.schemes:
             if model.get_submodule(name).coded_sum is not coded_sum:
-                raise ValueError(
+                raise Refused(
                     f"block {name} sums its branches otherwise than equation 3 (branch_sum, write_out): "
                     f"its energies are not those that early exit computes"
                 )

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from ..codes.scheme import CodingScheme
-from ..network.decoding import codeword_distances, evidence
-from ..training.parameters import unknown
+from ..errors import Refused, unknown
+from ..network.decoding import codeword_distances
 from .calibration import SOFTMAX, Calibration
+from .channel import evidence
 
 # Whether a score at or above the threshold stops, or one at or below it.
 STOPS_ABOVE = {"distance": False, "margin": True, "entropy": False, "patience": True, "posterior": True}
@@ -80,17 +81,17 @@ class StoppingRule:
         calibration: Calibration | None = None,
     ) -> None:
         if not schemes:
-            raise ValueError("a plain network has no coded block to stop at: early exit needs one with coding schemes")
+            raise Refused("a plain network has no coded block to stop at: early exit needs one with coding schemes")
         if policy not in STOPS_ABOVE:
-            raise ValueError(unknown("policy", policy, STOPS_ABOVE))
+            raise Refused(unknown("policy", policy, STOPS_ABOVE))
         if policy == "posterior" and calibration is None:
-            raise ValueError("policy 'posterior' combines likelihoods: give it the calibration that holds them")
+            raise Refused("policy 'posterior' combines likelihoods: give it the calibration that holds them")
         self.schemes = dict(schemes)
         self.policy = policy
         self.calibration = calibration
         for name, threshold in thresholds.items():
             if name not in schemes:
-                raise ValueError(unknown("block", name, schemes, "an exit"))
+                raise Refused(unknown("block", name, schemes, "an exit"))
             low, high = self.range(name)
             if policy in ("distance", "margin"):  # one number for blocks of several schemes may exceed some's range
                 expected, fits = "a finite number of at least 0", 0 <= threshold < math.inf
@@ -99,7 +100,7 @@ class StoppingRule:
                 rounding = ROUNDING * high  # scores are float32, and thresholds are scores that were seen
                 expected, fits = f"{kind} in {low:g} … {high:.4g}", low - rounding <= threshold <= high + rounding
             if not fits or (policy == "patience" and not float(threshold).is_integer()):
-                raise ValueError(
+                raise Refused(
                     f"threshold of {name} for policy {policy!r} must be {expected}, got {threshold!r}; "
                     f"a block that is no exit is left out"
                 )

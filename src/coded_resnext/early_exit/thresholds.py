@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import Refused
+
 FOLDS = 5
 PRICES = np.geomspace(1e-3, 3.0, 30)  # of the whole network's cost, in units of accuracy
 PARTS = (1.0, 0.95, 0.9, 0.75, 0.5)  # of the images for whom leaving pays
@@ -100,7 +102,7 @@ def for_shares(scores: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """
     n, blocks = scores.shape
     if len(shares) != blocks or min(shares) < 0 or sum(shares) > 1 + 1e-9:
-        raise ValueError(f"an exit distribution is {blocks} shares of at least 0 and a sum of at most 1, got {shares}")
+        raise Refused(f"an exit distribution is {blocks} shares of at least 0 and a sum of at most 1, got {shares}")
     cuts = np.full(blocks, np.inf)
     there = np.ones(n, dtype=bool)
     for b, share in enumerate(shares):

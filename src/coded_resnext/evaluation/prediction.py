@@ -10,7 +10,8 @@ from torch import Tensor
 from ..codes.scheme import CodingScheme
 from ..data.batches import eval_batches
 from ..data.sets import ImageSet
-from ..network.model import CodedResNeXt, decode
+from ..network.decoding import decode
+from ..network.model import CodedResNeXt
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ from torch import nn
 from .block import CodedBottleneck
 from .model import CodedResNeXt
 
+# Bytes of one block's output up to which images are computed together. Two or three tensors of that size are alive at
+# once and stay in a cache of 16 to 32 MB; the record of `bench-subnetwork` has the times beside those of whole batches.
+PIECE_BYTES = 8 * 2**20
+
 
 @dataclass(frozen=True)
 class BlockCost:
@@ -147,3 +151,16 @@ def _convolution(conv: nn.Conv2d, size: int) -> int:
 
 def _size_after(size: int, conv: nn.Conv2d) -> int:
     return (size + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1
+
+
+def images_at_once(model: CodedResNeXt, image_size: int) -> int:
+    """Into how large pieces to split a batch on a CPU: images that have no block output over PIECE_BYTES, one at least.
+
+    The outputs of the first stage, which no codeword cuts, are what a large batch waits for when no cache holds them.
+    Pieces are faster for every network, and most so for a subnetwork.
+
+    Args:
+        model: full or cut, folded or not.
+        image_size: height and width of the images.
+    """
+    return max(1, PIECE_BYTES // (largest_output(model, image_size) * model.fc.weight.element_size()))

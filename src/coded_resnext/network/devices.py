@@ -1,8 +1,9 @@
-"""What numbers a device computes with."""
+"""Devices: what numbers they compute with, what they are called, and how long they take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -28,3 +29,38 @@ def full_float32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:
+    """For records: kind of device, how many, and the precision; no host name."""
+    kind = f"CPU with {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        kind = torch.cuda.get_device_name(device)
+    return f"{processes} x {kind}, {str(precision).removeprefix('torch.')}"
+
+
+def alternate(
+    contestants: Mapping[str, Callable[[], object]], rounds: int, *, rarely: Mapping[str, int] | None = None
+) -> dict[str, list[float]]:
+    """Seconds that each contestant takes, in rounds that alternate between them.
+
+    Machines are shared and drift: what counts are ratios of medians. One round before, which chooses kernels and
+    allocates, is not timed.
+
+    Args:
+        contestants: what is run, by name.
+        rounds: that are timed.
+        rarely: contestants that take part in every so manieth round only.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for i in range(-1, rounds):
+        for name, run in contestants.items():
+            if i > 0 and i % (rarely or {}).get(name, 1):
+                continue
+            begun = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if i >= 0:
+                seconds[name].append(time.perf_counter() - begun)
+    return seconds

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codes.scheme import CodingScheme
+from ..errors import Refused
 
 
 class CodingLoss(nn.Module):
     """Σ over coded blocks of the mean over samples of (1/N) Σ_n | r·E(t̄_n) − w_kn |^exponent, equation 5.
 
-    The training loss of equation 6 is cross entropy + μ times this.
+    The training loss is `total_loss`.
 
     Args:
         schemes: {block: scheme}, `model.schemes`.
@@ -25,7 +27,7 @@ class CodingLoss(nn.Module):
     def __init__(self, schemes: Mapping[str, CodingScheme], exponent: float = 4) -> None:
         super().__init__()
         if exponent < 1:
-            raise ValueError(f"exponent must be at least 1, got {exponent}")
+            raise Refused(f"exponent must be at least 1, got {exponent}")
         self.blocks = tuple(schemes)
         self.exponent = exponent
         for i, scheme in enumerate(schemes.values()):
@@ -38,9 +40,24 @@ class CodingLoss(nn.Module):
             ValueError: energies of other blocks than the schemes'.
         """
         if set(energies) != set(self.blocks):
-            raise ValueError(f"energies of {sorted(energies)}, but the loss was made for {sorted(self.blocks)}")
+            raise Refused(f"energies of {sorted(energies)}, but the loss was made for {sorted(self.blocks)}")
         total = torch.zeros((), device=targets.device)
         for i, name in enumerate(self.blocks):
             words = getattr(self, f"words{i}")[targets].to(energies[name].dtype)  # (B, N)
             total = total + (energies[name] - words).abs().pow(self.exponent).mean()
         return total
+
+
+def total_loss(
+    logits: Tensor, energies: Mapping[str, Tensor], targets: Tensor, coding_loss: CodingLoss, mu: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Equation 6: cross entropy + μ · coding loss, a scalar; and the two.
+
+    Args:
+        logits: (B, K).
+        energies: {block: (B, N)}.
+        targets: class indices (B,).
+    """
+    cross_entropy = F.cross_entropy(logits, targets)
+    coding = coding_loss(energies, targets)
+    return cross_entropy + mu * coding, cross_entropy, coding

@@ -1,4 +1,4 @@
-"""The networks (section 3.2, table 1), and what their energies mean: decoding and class masks.
+"""The networks (section 3.2, table 1), and the masks that leave some classes their paths.
 
 Module names are torchvision's, and conv3 is stored dense, (C_out, N·d, 1, 1) with branch n owning the
 columns n·d … (n+1)·d−1. So a coded and a plain network have the same checkpoint, and with no coded block
@@ -8,13 +8,16 @@ the network is torchvision's ResNeXt without the bias of fc.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..codes.scheme import CodingScheme, load_scheme
+from ..errors import Refused
 from .block import CodedBottleneck
 from .variants import BRANCH_SUMS
+from .weights import load_weights, read_card, read_shipped
 
 EXPANSION = 4  # C_out of a stage over its planes, as in every bottleneck ResNet
 STEMS = {"3x3": (3, 1, False), "3x3/2": (3, 2, False), "7x7/2": (7, 2, True)}  # kernel, stride, max pool
@@ -59,11 +62,11 @@ class CodedResNeXt(nn.Module):
     ) -> None:
         super().__init__()
         if stem not in STEMS:
-            raise ValueError(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
+            raise Refused(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
         if branch_sum not in BRANCH_SUMS:
-            raise ValueError(f"unknown branch_sum {branch_sum!r}; there are {', '.join(BRANCH_SUMS)}")
+            raise Refused(f"unknown branch_sum {branch_sum!r}; there are {', '.join(BRANCH_SUMS)}")
         if not 0 <= drop_branch < 1:
-            raise ValueError(f"drop_branch is a probability below 1, got {drop_branch}")
+            raise Refused(f"drop_branch is a probability below 1, got {drop_branch}")
         self.options = {
             "layers": list(layers), "num_classes": num_classes, "num_branches": num_branches,
             "branch_width": branch_width, "width": width, "stem": stem, "in_channels": in_channels,
@@ -120,9 +123,10 @@ class CodedResNeXt(nn.Module):
             ValueError: unknown weights, with the closest known names.
             CheckpointError: a file that is not what its card says.
         """
-        from .weights import load_pretrained  # reads checkpoints, which need this module
-
-        return load_pretrained(name)
+        card = read_card(name)
+        model = build_network(card["network"], card["schemes"])
+        load_weights(model, read_shipped(card), card["name"])
+        return model.eval()
 
     def forward_stem(self, x: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) to what the first block reads."""
@@ -179,13 +183,13 @@ class CodedResNeXt(nn.Module):
 
     def _check_masks(self, masks: Mapping[str, Tensor], x: Tensor) -> Mapping[str, Tensor]:
         if masks and self.training:
-            raise ValueError("branch_mask removes branches of a trained network: call model.eval() first")
+            raise Refused("branch_mask removes branches of a trained network: call model.eval() first")
         for name, mask in masks.items():
             if name not in self.block_names:
-                raise ValueError(f"branch_mask names block {name!r}; the network has {', '.join(self.block_names)}")
+                raise Refused(f"branch_mask names block {name!r}; the network has {', '.join(self.block_names)}")
             shapes = ((self.num_branches,), (len(x), self.num_branches))
             if mask.dtype != torch.bool or tuple(mask.shape) not in shapes:
-                raise ValueError(
+                raise Refused(
                     f"branch_mask of {name} must be boolean, {shapes[0]} or, for {len(x)} images, {shapes[1]}; "
                     f"got {mask.dtype} {tuple(mask.shape)}"
                 )
@@ -199,13 +203,13 @@ def schemes_by_block(
     stages = list(dict.fromkeys(name.split(".")[0] for name in block_names))
     for place, scheme in schemes.items():
         if place not in stages and place not in block_names:
-            raise ValueError(f"scheme for {place!r}, but the network has stages {', '.join(stages)} and their blocks")
+            raise Refused(f"scheme for {place!r}, but the network has stages {', '.join(stages)} and their blocks")
         for what, has, needs in (
             ("branches", scheme.num_branches, num_branches),
             ("classes", scheme.num_classes, num_classes),
         ):
             if has != needs:
-                raise ValueError(
+                raise Refused(
                     f"scheme of {place} has {has} {what}, the network has {needs}: "
                     f"design one with design_scheme({num_classes}, {num_branches}, num_active)"
                 )
@@ -274,28 +278,21 @@ def class_mask(schemes: Mapping[str, CodingScheme], classes: Iterable[int]) -> d
     """
     rows = [int(k) for k in classes]
     if not rows:
-        raise ValueError("class_mask needs at least one class")
+        raise Refused("class_mask needs at least one class")
     masks = {}
     for name, scheme in schemes.items():
         if strange := [k for k in rows if not 0 <= k < scheme.num_classes]:
-            raise ValueError(f"class {strange[0]} is not in 0 … {scheme.num_classes - 1}, the classes of {name}")
+            raise Refused(f"class {strange[0]} is not in 0 … {scheme.num_classes - 1}, the classes of {name}")
         masks[name] = torch.from_numpy(scheme.words[rows].any(axis=0))
     return masks
 
 
-def decode(energies: Tensor, scheme: CodingScheme) -> Tensor:
-    """The class whose codeword is nearest to the energies, equation 7.
+def build_network(network: Mapping[str, Any], schemes: Mapping[str, list[str]]) -> CodedResNeXt:
+    """The network that a checkpoint describes, with fresh weights."""
+    coded = {place: CodingScheme.from_text("\n".join(words), source=place) for place, words in schemes.items()}
+    return CodedResNeXt(**network, schemes=coded)
 
-    All codewords have the same norm, so the nearest is the one with the largest inner product.
 
-    Args:
-        energies: r·E(t̄) of one block, (B, N).
-    Returns:
-        (B,) class indices.
-    Raises:
-        ValueError: the energies are not of N branches.
-    """
-    if energies.ndim != 2 or energies.shape[1] != scheme.num_branches:
-        raise ValueError(f"energies must be (B, {scheme.num_branches}) for {scheme}, got {tuple(energies.shape)}")
-    words = torch.tensor(scheme.words, dtype=energies.dtype, device=energies.device)
-    return (energies @ words.T).argmax(1)
+def describe_schemes(model: CodedResNeXt) -> dict[str, list[str]]:
+    """The codewords of every coded block as strings, for checkpoint.json."""
+    return {name: scheme.to_text().split() for name, scheme in model.schemes.items()}

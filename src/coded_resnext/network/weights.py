@@ -1,59 +1,30 @@
-"""Weights that ship with the repository: data/weights/<preset>-<run>.safetensors, each with a card beside it.
+"""Weights in files: read, put into a network, and those that ship with the repository.
 
-A card (.json) says which network the file is, how it was trained, which record measured it, and what storing it in
-half precision did to its accuracy.
+Shipped weights are data/weights/<preset>-<run>.safetensors, each with a card beside it (.json) that says which network
+the file is, how it was trained, which record measured it, and what storing it in half precision did to its accuracy.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from .. import paths
-from ..errors import CheckpointError
-from ..reproduction.records.records import sha256
-from ..training.checkpoint import Checkpoint, read_weights
-from ..training.parameters import unknown
-from .model import CodedResNeXt
+from ..errors import CheckpointError, Refused, unknown
+from ..files import sha256
 
-
-class ShippedCheckpoint(Checkpoint):
-    """A shipped network in a checkpoint's place: what runs on a trained run runs on it, but for more training.
-
-    Its folder, data/weights/<preset>-<run>, holds the calibration; `weights_hash` is that of the checkpoint which the
-    weights were filed from.
-    """
-
-    def weights(self) -> dict[str, Tensor]:
-        """The state dict, in float32."""
-        return {key: full_precision(value) for key, value in read_weights(weights_path(self.folder.name)).items()}
-
-
-def load_pretrained(name: str) -> CodedResNeXt:
-    """A shipped network in evaluation mode, float32, on the CPU; see `CodedResNeXt.from_pretrained`."""
-    return shipped_checkpoint(name).network()
+WEIGHTS_FILE = "model.safetensors"  # of a run's folder, and of a subnetwork's
 
 
 def is_shipped(name: str) -> bool:
     """Whether there are weights of this full name, <preset>-<run>."""
     return card_path(name).is_file()
-
-
-def shipped_checkpoint(name: str) -> ShippedCheckpoint:
-    """Shipped weights by a name that `read_card` knows.
-
-    Raises:
-        CheckpointError: a file that is not what its card says.
-    """
-    card = read_card(name)
-    path = weights_path(card["name"])
-    if sha256(path) != card["sha256"]:
-        raise CheckpointError(f"{path.name} is not the file that its card names: restore both from the repository")
-    description = {"parameters": card["recipe"], **{key: card[key] for key in ("network", "schemes", "data")}}
-    return ShippedCheckpoint(paths.WEIGHTS / card["name"], description, card["checkpoint"])
 
 
 def read_card(name: str) -> dict[str, Any]:
@@ -70,13 +41,25 @@ def read_card(name: str) -> dict[str, Any]:
             return json.loads(path.read_text(encoding="utf-8"))
     known = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
     if not known:
-        raise ValueError(f"no weights in {paths.WEIGHTS}: they come with the repository, not with the package alone")
-    raise ValueError(unknown("weights", name, known))
+        raise Refused(f"no weights in {paths.WEIGHTS}: they come with the repository, not with the package alone")
+    raise Refused(unknown("weights", name, known))
 
 
 def full_precision(tensor: Tensor) -> Tensor:
     """A stored tensor as networks compute with it: what is no number of any precision stays as it is."""
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def read_shipped(card: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict that a card names, in float32.
+
+    Raises:
+        CheckpointError: a file that is not what the card says.
+    """
+    path = weights_path(card["name"])
+    if sha256(path) != card["sha256"]:
+        raise CheckpointError(f"{path.name} is not the file that its card names: restore both from the repository")
+    return {key: full_precision(value) for key, value in read_weights(path).items()}
 
 
 def weights_path(name: str) -> Path:
@@ -87,3 +70,34 @@ def weights_path(name: str) -> Path:
 def card_path(name: str) -> Path:
     """Where their card is."""
     return paths.WEIGHTS / f"{name}.json"
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors file.
+
+    Raises:
+        CheckpointError: a pickle, which is never opened because it may run code, or a damaged file.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        with open(path, "rb") as file:
+            start = file.read(2)
+        if start[:1] == b"\x80" or start == b"PK":  # pickle's protocol mark; torch.save's zip
+            raise CheckpointError(f"{path} is a pickle, which can run code when opened: use safetensors") from None
+        raise CheckpointError(f"{path} is no whole safetensors file ({error})") from None
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Copy a state dict into a network.
+
+    Raises:
+        CheckpointError: naming the first tensor that is missing, superfluous or of another shape.
+    """
+    own = model.state_dict()
+    for key in [*own, *weights]:
+        has = tuple(weights[key].shape) if key in weights else "nothing"
+        needs = tuple(own[key].shape) if key in own else "nothing"
+        if has != needs:
+            raise CheckpointError(f"{source} is from another network: {key} is {has} there and {needs} here")
+    model.load_state_dict(dict(weights))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data.image_files import read_for
+from ..errors import Missing
 from ..network.model import CodedResNeXt
 from ..training.checkpoint import DESCRIPTION, load_checkpoint
 from .manifest import MANIFEST, Manifest, load_subnetwork, read_manifest
@@ -72,9 +73,9 @@ def load_classifier(path: Path) -> Classifier:
     if (path / DESCRIPTION).is_file():
         checkpoint = load_checkpoint(path)
         model, about = checkpoint.network(), checkpoint.description
-        data = about["data"] | {"crop": about["parameters"]["image_size"] > 0}
+        data = about.data | {"crop": about.parameters["image_size"] > 0}
         return Classifier(tuple(data["classes"]), None, model.options["in_channels"], data, _answers(model))
-    raise FileNotFoundError(
+    raise Missing(
         f"{path} is no model: expected a folder with {DESCRIPTION} (a run) or {MANIFEST} (a subnetwork), "
         "or a file named .onnx"
     )

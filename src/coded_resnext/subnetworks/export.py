@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 
+from ..errors import Missing, Refused
 from ..evaluation.binary import training_threshold
 from ..evaluation.prediction import predict
-from ..reproduction.records.records import read_record
 from ..training.checkpoint import Checkpoint, load_checkpoint
-from ..training.parameters import EvaluationParameters
 from ..training.run import Run
 from .extract import Subnetwork, extract_subnetwork
 from .manifest import Manifest, class_indices, describe, save_subnetwork
@@ -25,6 +24,7 @@ def export(
     onnx: Path | None = None,
     batch: int | None = None,
     energies: bool = False,
+    threshold: float | None = None,
 ) -> str:
     """Cut the paths of some classes out of a run's network and write them.
 
@@ -33,7 +33,8 @@ def export(
         names: of the classes, in the order of the logits.
         out: a folder for the subnetwork, see manifest.py.
         onnx: an ONNX file.
-        batch, energies: of the ONNX file, see onnx_export.py.
+        batch, energies: of the ONNX file, see onnx_file.py.
+        threshold: of a single class, where it is known; else it is found on the training images.
     Returns:
         What was written, in words.
     Raises:
@@ -41,13 +42,13 @@ def export(
         FileNotFoundError: no checkpoint in the folder.
     """
     if out is None and onnx is None:
-        raise ValueError("where to? --out FOLDER writes a subnetwork, --onnx FILE an ONNX file, both may be given")
+        raise Refused("where to? --out FOLDER writes a subnetwork, --onnx FILE an ONNX file, both may be given")
     if onnx is None and (batch is not None or energies):
-        raise ValueError("--batch and --energies are about an ONNX file: name it with --onnx FILE")
+        raise Refused("--batch and --energies are about an ONNX file: name it with --onnx FILE")
     checkpoint = load_checkpoint(folder)
     if checkpoint is None:
-        raise FileNotFoundError(f"{folder} has no checkpoint: it must be a run's folder, data/runs/<preset>/<run>")
-    subnetwork, manifest = cut_out(checkpoint, names)
+        raise Missing(f"{folder} has no checkpoint: it must be a run's folder, data/runs/<preset>/<run>")
+    subnetwork, manifest = cut_out(checkpoint, names, threshold)
     written = []
     if out is not None:
         save_subnetwork(out, subnetwork, manifest)
@@ -68,34 +69,30 @@ def export(
     return "\n".join([*lines, f"written: {', '.join(written)}"])
 
 
-def cut_out(checkpoint: Checkpoint, names: Sequence[str]) -> tuple[Subnetwork, Manifest]:
-    """The subnetwork of some classes, by name, and its manifest."""
-    data = checkpoint.description["data"]
+def cut_out(
+    checkpoint: Checkpoint, names: Sequence[str], threshold: float | None = None
+) -> tuple[Subnetwork, Manifest]:
+    """The subnetwork of some classes, by name, and its manifest; the threshold as in `export`."""
+    data = checkpoint.description.data
     classes = class_indices(names, data["classes"])
     full = checkpoint.network()
     subnetwork = extract_subnetwork(full, classes)
     about = {key: data[key] for key in ("name", "mean", "std", "image_size")}
-    about["crop"] = checkpoint.description["parameters"]["image_size"] > 0
+    about["crop"] = checkpoint.description.parameters["image_size"] > 0
     manifest = describe(
         subnetwork, full, class_names=names, data=about, parent=checkpoint.weights_hash,
-        threshold=find_threshold(checkpoint, subnetwork),
+        threshold=find_threshold(checkpoint, subnetwork) if threshold is None else threshold,
     )  # fmt: skip
     return subnetwork, manifest
 
 
 def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | None:
-    """The threshold of a single class: from the record of these weights, else from the training images.
-
-    None for several classes, and where neither is there.
-    """
+    """The threshold of a single class, from the training images; None for several classes, and where there are none."""
     if len(subnetwork.classes) > 1:
         return None
     (k,) = subnetwork.classes
-    training = checkpoint.description["parameters"]
-    record = read_record(training["preset"], "binary", training["name"])
-    if record is not None and record["checkpoint"] == checkpoint.weights_hash:
-        return record["points"][k]["threshold"]
-    run = Run(checkpoint, EvaluationParameters())
+    training = checkpoint.description.parameters
+    run = Run(checkpoint)
     try:
         images = run.train
     except FileNotFoundError:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..codes.scheme import CodingScheme
-from ..errors import NotEqual
+from ..errors import NotEqual, Refused
 from ..network.block import CodedBottleneck
 from ..network.devices import full_float32
 from ..network.model import CodedResNeXt, class_mask
@@ -80,17 +80,17 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
     """
     chosen = check_classes(classes, model.num_classes)
     if not model.schemes:
-        raise ValueError(
+        raise Refused(
             "this network is plain: every branch works for every class and there is nothing to cut. "
             "Extract from a coded network"
         )
     if model.fc.weight.dtype not in TOLERANCE:
-        raise ValueError(
+        raise Refused(
             f"subnetworks are cut in float32 or float64, these weights are {model.fc.weight.dtype}: "
             "call model.float() first"
         )
     if (branch_sum := model.options["branch_sum"]) != "normalised":
-        raise ValueError(
+        raise Refused(
             f"this network is an ablation, branch_sum {branch_sum!r}: only paths of a normalised sum stand alone. "
             "Extract from a network trained without branch_sum"
         )
@@ -110,11 +110,11 @@ def check_classes(classes: Iterable[int], num_classes: int) -> tuple[int, ...]:
     """
     rows = tuple(int(k) for k in classes)
     if not rows:
-        raise ValueError("a subnetwork needs at least one class, got an empty list")
+        raise Refused("a subnetwork needs at least one class, got an empty list")
     if repeated := [k for k in rows if rows.count(k) > 1]:
-        raise ValueError(f"class {repeated[0]} is listed {rows.count(repeated[0])} times: name every class once")
+        raise Refused(f"class {repeated[0]} is listed {rows.count(repeated[0])} times: name every class once")
     if strange := [k for k in rows if not 0 <= k < num_classes]:
-        raise ValueError(f"class {strange[0]} is not in 0 … {num_classes - 1}, the classes of the network")
+        raise Refused(f"class {strange[0]} is not in 0 … {num_classes - 1}, the classes of the network")
     return rows
 
 

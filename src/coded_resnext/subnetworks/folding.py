@@ -13,15 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..errors import Refused
 from ..network.block import CodedBottleneck, gram_energies, gram_matrices, normalised
-from ..network.cost import largest_output
 from ..network.model import CodedResNeXt
 
 Network = TypeVar("Network", bound=CodedResNeXt)
-
-# Bytes of one block's output up to which images are computed together. Two or three tensors of that size are alive at
-# once and stay in a cache of 16 to 32 MB; the record of `bench-subnetwork` has the times beside those of whole batches.
-PIECE_BYTES = 8 * 2**20
 
 
 class FoldedBottleneck(nn.Module):
@@ -40,7 +36,7 @@ class FoldedBottleneck(nn.Module):
     def forward(self, x: Tensor, branch_mask: None = None, drop: None = None) -> tuple[Tensor, Tensor | None]:
         """As of `CodedBottleneck.forward`, without masks."""
         if branch_mask is not None or drop is not None:
-            raise ValueError("a folded network cannot remove or drop branches: use the network that it was made of")
+            raise Refused("a folded network cannot remove or drop branches: use the network that it was made of")
         u = self.conv2(self.conv1(x).relu_()).relu_()
         energies = None
         if self.gram is not None:
@@ -65,16 +61,3 @@ def fold(model: Network) -> Network:
         stage, index = name.split(".")
         folded.get_submodule(stage)[int(index)] = FoldedBottleneck(folded.get_submodule(name))
     return folded.requires_grad_(False)
-
-
-def images_at_once(model: CodedResNeXt, image_size: int) -> int:
-    """Into how large pieces to split a batch on a CPU: images that have no block output over PIECE_BYTES, one at least.
-
-    The outputs of the first stage, which no codeword cuts, are what a large batch waits for when no cache holds them.
-    Pieces are faster for every network, and most so for a subnetwork.
-
-    Args:
-        model: full or cut, folded or not.
-        image_size: height and width of the images.
-    """
-    return max(1, PIECE_BYTES // (largest_output(model, image_size) * model.fc.weight.element_size()))

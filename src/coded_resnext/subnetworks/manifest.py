@@ -17,12 +17,11 @@ import numpy as np
 import safetensors.torch
 
 from ..codes.scheme import digits
-from ..errors import CheckpointError
+from ..errors import CheckpointError, Missing, Refused, unknown
+from ..files import sha256, write_atomically
 from ..network.cost import count_parameters, multiply_adds
 from ..network.model import CodedResNeXt
-from ..reproduction.records.records import sha256, write_atomically
-from ..training.checkpoint import WEIGHTS, load_weights, read_weights
-from ..training.parameters import unknown
+from ..network.weights import WEIGHTS_FILE, load_weights, read_weights
 from .extract import Subnetwork
 
 FORMAT = 1
@@ -126,8 +125,8 @@ def save_subnetwork(folder: Path, subnetwork: Subnetwork, manifest: Manifest) ->
         OSError: for instance a full disk.
     """
     weights = {key: value.contiguous().cpu() for key, value in subnetwork.state_dict().items()}
-    write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
-    write_atomically(folder / MANIFEST, manifest.to_json(weights=sha256(folder / WEIGHTS)).encode())
+    write_atomically(folder / WEIGHTS_FILE, safetensors.torch.save(weights))
+    write_atomically(folder / MANIFEST, manifest.to_json(weights=sha256(folder / WEIGHTS_FILE)).encode())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -138,13 +137,13 @@ def read_manifest(folder: Path) -> Manifest:
         CheckpointError: a manifest that cannot be read, or weights that it does not name.
     """
     path = folder / MANIFEST
-    for file in (path, folder / WEIGHTS):
+    for file in (path, folder / WEIGHTS_FILE):
         if not file.is_file():
-            raise FileNotFoundError(f"{folder} is no subnetwork: there is no {file.name}. Make one with export --out")
+            raise Missing(f"{folder} is no subnetwork: there is no {file.name}. Make one with export --out")
     text = path.read_text(encoding="utf-8")
-    if _read(text, str(path)).get("weights") != sha256(folder / WEIGHTS):
+    if _read(text, str(path)).get("weights") != sha256(folder / WEIGHTS_FILE):
         raise CheckpointError(
-            f"{folder / WEIGHTS} is not the file that {MANIFEST} names: it was cut short, changed, or is another "
+            f"{folder / WEIGHTS_FILE} is not the file that {MANIFEST} names: it was cut short, changed, or is another "
             "subnetwork's. Export it again"
         )
     return Manifest.from_json(text, str(path))
@@ -163,7 +162,7 @@ def load_subnetwork(path: str | Path) -> Subnetwork:
     manifest = read_manifest(folder)
     codewords = {name: np.array([[c == "1" for c in row] for row in rows]) for name, rows in manifest.codewords.items()}
     subnetwork = Subnetwork(manifest.network, codewords, manifest.classes)
-    load_weights(subnetwork, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    load_weights(subnetwork, read_weights(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE))
     return subnetwork.eval()
 
 
@@ -174,12 +173,12 @@ def class_indices(names: Sequence[str], known: Sequence[str]) -> list[int]:
         ValueError: no name, a repeated one, or an unknown one, with the closest.
     """
     if not names:
-        raise ValueError(f"name at least one class; there are {', '.join(known[:20])}{' …' if len(known) > 20 else ''}")
+        raise Refused(f"name at least one class; there are {', '.join(known[:20])}{' …' if len(known) > 20 else ''}")
     for name in names:
         if name not in known:
-            raise ValueError(unknown("class", name, known))
+            raise Refused(unknown("class", name, known))
         if names.count(name) > 1:
-            raise ValueError(f"class {name!r} is named {names.count(name)} times: name every class once")
+            raise Refused(f"class {name!r} is named {names.count(name)} times: name every class once")
     return [known.index(name) for name in names]
 
 

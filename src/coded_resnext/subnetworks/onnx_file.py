@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
-from ..errors import CheckpointError, NotEqual
+from ..errors import CheckpointError, Missing, NotEqual, Refused
+from ..files import write_atomically
 from ..network.model import CodedResNeXt
-from ..reproduction.records.records import write_atomically
 from .folding import fold
 from .manifest import Manifest
 
@@ -115,7 +115,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise Missing(f"there is no file {path}")
         self.session = session(path.read_bytes(), str(path))
         notes = self.session.get_modelmeta().custom_metadata_map
         outputs = {output.name: output.shape for output in self.session.get_outputs()}
@@ -187,4 +187,4 @@ def _extra(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError:
-        raise ValueError(f"{name} is not installed: pip install coded-resnext[export]") from None
+        raise Refused(f"{name} is not installed: pip install coded-resnext[export]") from None

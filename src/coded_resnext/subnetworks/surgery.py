@@ -12,13 +12,13 @@ from itertools import combinations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..data.batches import eval_batches, seeds
 from ..data.sets import ImageSet
-from ..network.losses import CodingLoss
+from ..errors import Refused
+from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt, class_mask
 
 MOST_WORDS = 1_000_000  # up to so many are all tried; of more, so many random ones
@@ -43,7 +43,7 @@ def spare_codeword(scheme: CodingScheme, *, seed: int = 0) -> np.ndarray:
     shared = (words @ scheme.words.T.astype(np.int32)).max(axis=1)
     fitting = words[2 * (w - shared) >= scheme.min_distance]
     if not len(fitting):
-        raise ValueError(
+        raise Refused(
             f"{scheme} has no room for one more word: design one with "
             f"design_scheme({scheme.num_classes + 1}, {n}, {w}) and train again"
         )
@@ -58,7 +58,7 @@ def with_new_class(model: CodedResNeXt) -> CodedResNeXt:
         ValueError: a plain network; a scheme without room, see `spare_codeword`.
     """
     if not model.schemes:
-        raise ValueError("this network is plain: it has no paths, and a new class would need all of it")
+        raise Refused("this network is plain: it has no paths, and a new class would need all of it")
     longer = {
         scheme: CodingScheme(np.vstack([scheme.words, spare_codeword(scheme)])) for scheme in model.schemes.values()
     }
@@ -79,7 +79,7 @@ def without_class(model: CodedResNeXt, k: int) -> CodedResNeXt:
     """
     rest = [other for other in range(model.num_classes) if other != k]
     if len(rest) == model.num_classes:
-        raise ValueError(f"class {k} is not in 0 … {model.num_classes - 1}, the classes of the network")
+        raise Refused(f"class {k} is not in 0 … {model.num_classes - 1}, the classes of the network")
     schemes = {name: CodingScheme(scheme.words[rest]) for name, scheme in model.schemes.items()}
     smaller = _same_with(model, schemes, model.fc.weight[rest])
     for name, scheme in schemes.items():
@@ -110,7 +110,7 @@ def train_new_class(
         order = seeds("order of surgery", seed, epoch).permutation(len(images))
         for pixels, labels in eval_batches(images.subset(order), batch_size, device):
             logits, energies = model(pixels, return_energies=True)
-            (F.cross_entropy(logits, labels) + mu * coding_loss(energies, labels)).backward()
+            total_loss(logits, energies, labels, coding_loss, mu)[0].backward()
             for name, parameter in parameters.items():
                 parameter.grad.mul_(masks[name].to(device))
             optimiser.step()

@@ -13,23 +13,56 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from ..codes.scheme import CodingScheme
+from .. import paths
 from ..errors import CheckpointError
-from ..network.model import CodedResNeXt
-from ..paths import RUNS
-from ..reproduction.records.records import sha256, write_atomically
+from ..files import sha256, write_atomically
+from ..network.model import CodedResNeXt, build_network
+from ..network.weights import (
+    WEIGHTS_FILE,
+    is_shipped,
+    load_weights,
+    read_card,
+    read_shipped,
+    read_weights,
+)
 
-WEIGHTS, OPTIMISER, DESCRIPTION = "model.safetensors", "optimiser.pt", "checkpoint.json"
+OPTIMISER, DESCRIPTION = "optimiser.pt", "checkpoint.json"
 NEW = ".new"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What checkpoint.json says of a run besides the files' hashes.
+
+    Attributes:
+        parameters: of the training, plain values.
+        network: options of CodedResNeXt, but for the schemes.
+        schemes: the codewords of every coded block, as text.
+        data: what the network was trained on: name, classes, mean, std, image_size.
+        epoch: how many are done.
+        history: a row for each of them.
+        seconds: that they took.
+        metrics: of the finished network, see `fit`; empty before.
+        device: what it was trained on, in words.
+    """
+
+    parameters: dict[str, Any]
+    network: dict[str, Any]
+    schemes: dict[str, list[str]]
+    data: dict[str, Any]
+    epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,17 +71,22 @@ class Checkpoint:
 
     Attributes:
         folder: where it is.
-        description: checkpoint.json.
+        description: of the network and of how far it is trained.
         weights_hash: sha256 of model.safetensors.
     """
 
     folder: Path
-    description: dict[str, Any]
+    description: Description
     weights_hash: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.description.epoch == self.description.parameters["epochs"]
 
     def weights(self) -> dict[str, Tensor]:
         """The state dict."""
-        return read_weights(self.folder / WEIGHTS)
+        return read_weights(self.folder / WEIGHTS_FILE)
 
     def optimiser(self) -> dict[str, Any]:
         """The optimiser's state dict; no code in the file is run."""
@@ -60,18 +98,18 @@ class Checkpoint:
 
     def network(self) -> CodedResNeXt:
         """The trained network, in evaluation mode on the CPU."""
-        model = build_network(self.description["network"], self.description["schemes"])
-        load_weights(model, self.weights(), str(self.folder / WEIGHTS))
+        model = build_network(self.description.network, self.description.schemes)
+        load_weights(model, self.weights(), str(self.folder / WEIGHTS_FILE))
         return model.eval()
 
 
 def run_folder(preset: str, name: str) -> Path:
     """Where a run keeps its checkpoint."""
-    return RUNS / preset / name
+    return paths.RUNS / preset / name
 
 
 def save_checkpoint(
-    folder: Path, weights: Mapping[str, Tensor], optimiser: Mapping[str, Any], description: Mapping[str, Any]
+    folder: Path, weights: Mapping[str, Tensor], optimiser: Mapping[str, Any], description: Description
 ) -> str:
     """Replace a run's checkpoint, all or nothing; returns the weights' sha256.
 
@@ -81,21 +119,21 @@ def save_checkpoint(
     buffer = io.BytesIO()
     torch.save(optimiser, buffer)
     contents = {
-        WEIGHTS: safetensors.torch.save({key: value.contiguous() for key, value in weights.items()}),
+        WEIGHTS_FILE: safetensors.torch.save({key: value.contiguous() for key, value in weights.items()}),
         OPTIMISER: buffer.getvalue(),
     }
     try:
         for name, content in contents.items():
             write_atomically(folder / (name + NEW), content)
         hashes = {name: sha256(folder / (name + NEW)) for name in contents}
-        text = json.dumps({**description, "files": hashes}, indent=1, sort_keys=True) + "\n"
+        text = json.dumps({**asdict(description), "files": hashes}, indent=1, sort_keys=True) + "\n"
         write_atomically(folder / (DESCRIPTION + NEW), text.encode())  # from here on the new one counts
     except OSError:
         for name in (*contents, DESCRIPTION):
             (folder / (name + NEW)).unlink(missing_ok=True)
         raise
     _settle(folder)
-    return hashes[WEIGHTS]
+    return hashes[WEIGHTS_FILE]
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
@@ -110,10 +148,14 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         return None
     text = path.read_text(encoding="utf-8")
     try:
-        description = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = json.loads(text)
+        files = content.pop("files")
+        known = {field.name for field in fields(Description)}
+        description = Description(**{key: value for key, value in content.items() if key in known})
+        weights_hash = files[WEIGHTS_FILE]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}): train again with --force") from None
-    for name, expected in description["files"].items():
+    for name, expected in files.items():
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{file} is missing, {DESCRIPTION} names it: train again with --force")
@@ -124,55 +166,42 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
                 f"{file} is not the file that {DESCRIPTION} names: it was cut short, changed, or comes from another "
                 f"checkpoint. Restore it, or train again with --force"
             )
-    return Checkpoint(folder, description, description["files"][WEIGHTS])
+    return Checkpoint(folder, description, weights_hash)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from a safetensors file.
-
-    Raises:
-        CheckpointError: a pickle, which is never opened because it may run code, or a damaged file.
-    """
-    try:
-        return safetensors.torch.load_file(path)
-    except SafetensorError as error:
-        with open(path, "rb") as file:
-            start = file.read(2)
-        if start[:1] == b"\x80" or start == b"PK":  # pickle's protocol mark; torch.save's zip
-            raise CheckpointError(f"{path} is a pickle, which can run code when opened: use safetensors") from None
-        raise CheckpointError(f"{path} is no whole safetensors file ({error})") from None
-
-
-def load_weights(model: CodedResNeXt, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy a state dict into a network.
-
-    Raises:
-        CheckpointError: naming the first tensor that is missing, superfluous or of another shape.
-    """
-    own = model.state_dict()
-    for key in [*own, *weights]:
-        has = tuple(weights[key].shape) if key in weights else "nothing"
-        needs = tuple(own[key].shape) if key in own else "nothing"
-        if has != needs:
-            raise CheckpointError(f"{source} is from another network: {key} is {has} there and {needs} here")
-    model.load_state_dict(dict(weights))
-
-
-def build_network(network: Mapping[str, Any], schemes: Mapping[str, list[str]]) -> CodedResNeXt:
-    """The network that a checkpoint describes, with fresh weights."""
-    coded = {place: CodingScheme.from_text("\n".join(words), source=place) for place, words in schemes.items()}
-    return CodedResNeXt(**network, schemes=coded)
-
-
-def describe_schemes(model: CodedResNeXt) -> dict[str, list[str]]:
-    """The codewords of every coded block as strings, for checkpoint.json."""
-    return {name: scheme.to_text().split() for name, scheme in model.schemes.items()}
+def trained_checkpoint(preset: str, name: str) -> Checkpoint | None:
+    """A run's own finished checkpoint, else its shipped weights, else None."""
+    checkpoint = load_checkpoint(run_folder(preset, name))
+    if checkpoint is not None and checkpoint.finished:
+        return checkpoint
+    return shipped_checkpoint(f"{preset}-{name}") if is_shipped(f"{preset}-{name}") else None
 
 
 def _settle(folder: Path) -> None:
     """Finish an update that was committed; one that was not is overwritten by the next."""
     if not (folder / (DESCRIPTION + NEW)).is_file():
         return
-    for name in (WEIGHTS, OPTIMISER, DESCRIPTION):  # the description last: until it moves, this can be repeated
+    for name in (WEIGHTS_FILE, OPTIMISER, DESCRIPTION):  # the description last: until it moves, this can be repeated
         with contextlib.suppress(FileNotFoundError):  # moved before, or by another process just now
             os.replace(folder / (name + NEW), folder / name)
+
+
+class ShippedCheckpoint(Checkpoint):
+    """A shipped network in a checkpoint's place: what runs on a trained run runs on it, but for more training.
+
+    Its folder, data/weights/<preset>-<run>, holds the calibration; `weights_hash` is that of the checkpoint which the
+    weights were filed from.
+    """
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state dict, in float32."""
+        return read_shipped(read_card(self.folder.name))
+
+
+def shipped_checkpoint(name: str) -> ShippedCheckpoint:
+    """Shipped weights by a name that `read_card` knows."""
+    card = read_card(name)
+    description = Description(
+        card["recipe"], card["network"], card["schemes"], card["data"], epoch=card["recipe"]["epochs"]
+    )
+    return ShippedCheckpoint(paths.WEIGHTS / card["name"], description, card["checkpoint"])

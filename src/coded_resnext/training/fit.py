@@ -12,10 +12,10 @@ import math
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
@@ -24,47 +24,42 @@ from tqdm import tqdm
 from ..codes.scheme import CodingScheme, load_scheme, scheme_path
 from ..data.batches import Augmentation, seeds, train_batches
 from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, split_holdout, spread
-from ..errors import CheckpointError, TrainingDiverged
+from ..errors import CheckpointError, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
-from ..network.devices import computes_bfloat16, full_float32
-from ..network.losses import CodingLoss
-from ..network.model import CodedResNeXt
-from ..reproduction.records.records import begin, read_record, record_path, write_record
-from .checkpoint import (
-    Checkpoint,
-    build_network,
-    describe_schemes,
-    load_checkpoint,
-    load_weights,
-    run_folder,
-    save_checkpoint,
-)
-from .parameters import TrainingParameters, check_against_preset, differences, recipe, to_plain
+from ..network.devices import computes_bfloat16, describe_device, full_float32
+from ..network.losses import CodingLoss, total_loss
+from ..network.model import CodedResNeXt, build_network, describe_schemes
+from ..network.weights import load_weights
+from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
+from .parameters import TrainingParameters, differences, recipe, to_plain
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
+FEW = 64
 CLEAN_IMAGES = 5000  # training images, not augmented, that say in evaluation mode how well a finished run is fitted
 
 
 @full_float32()
-def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any]:
-    """Train one network to its last epoch, or go on where a stopped run was; returns the training record.
+def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bool = False) -> Checkpoint:
+    """Train one network to its last epoch, or go on where a stopped run was; returns the finished checkpoint.
 
-    Nothing is done when the run's checkpoint is complete and its record has the same parameters.
+    Nothing is done when the checkpoint is finished. Its description has the history and, as `metrics`, percent: the
+    test accuracy of the softmax and of the last coded block as a decoder, and the accuracy of training images that are
+    not augmented, which says how well the network is fitted.
 
     Args:
-        parameters: what to train; the run is `parameters.preset`/`parameters.name`.
+        parameters: what to train.
+        folder: where its checkpoint is kept; data/runs/<preset>/<name> by default.
         force: train from the beginning whatever is there.
     Raises:
-        ValueError: an unknown preset, or other parameters than the preset lists for this name.
+        ValueError: data or sizes that do not fit together.
         CheckpointError: a checkpoint that is damaged or was made with other parameters.
         TrainingDiverged: the loss became NaN or infinite, with the epoch and step.
     """
-    check_against_preset(parameters)
-    folder = run_folder(parameters.preset, parameters.name)
-    checkpoint = None if force else _matching_checkpoint(parameters)
-    if checkpoint and is_trained(parameters):
-        return read_record(parameters.preset, "training", parameters.name)
+    folder = folder or run_folder(parameters.preset, parameters.name)
+    checkpoint = None if force else _matching_checkpoint(folder, parameters)
+    if checkpoint and checkpoint.finished and checkpoint.description.metrics:
+        return checkpoint
 
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one evaluates
     # Told that there is no GPU, or torchrun's CPU processes stay alone.
@@ -75,14 +70,14 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     )
     test = load_images(parameters.data, "test", image_size=parameters.image_size).normalised_as(train.mean, train.std)
     if test.classes != train.classes:
-        raise ValueError(f"{parameters.data}: the test images have other classes than the training images")
+        raise Refused(f"{parameters.data}: the test images have other classes than the training images")
     if len(train) < parameters.batch_size:
-        raise ValueError(f"batch_size {parameters.batch_size} is more than the {len(train)} training images")
+        raise Refused(f"batch_size {parameters.batch_size} is more than the {len(train)} training images")
 
     torch.manual_seed(parameters.seed)
     network = network_options(parameters, train)
     if checkpoint:
-        model = build_network(network, checkpoint.description["schemes"])
+        model = build_network(network, checkpoint.description.schemes)
         load_weights(model, checkpoint.weights(), str(folder))
     else:
         model = CodedResNeXt(**network, schemes=choose_schemes(parameters, train))
@@ -93,67 +88,51 @@ def fit(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any
     )  # fmt: skip
     if checkpoint:
         optimiser.load_state_dict(checkpoint.optimiser())
-    history: list[dict[str, Any]] = checkpoint.description["history"] if checkpoint else []
-    earlier_seconds = checkpoint.description["seconds"] if checkpoint else 0.0
-    description = {
-        "parameters": to_plain(parameters),
-        "network": network,
-        "schemes": describe_schemes(model),
-        "data": {
-            "name": train.name, "classes": train.classes, "mean": train.mean, "std": train.std,
-            "image_size": train.image_size,
-        },
-    }  # fmt: skip
-
+    history: list[dict[str, Any]] = checkpoint.description.history if checkpoint else []
+    earlier_seconds = checkpoint.description.seconds if checkpoint else 0.0
+    begun = time.perf_counter()
     runner = _Epochs(parameters, model, optimiser, accelerator, train)
-    beginning = begin(describe_device(device, runner.precision, accelerator.num_processes))
+    device_in_words = describe_device(device, runner.precision, accelerator.num_processes)
+
+    def save(metrics: dict[str, float]) -> None:
+        description = Description(
+            parameters=to_plain(parameters),
+            network=network,
+            schemes=describe_schemes(model),
+            data={
+                "name": train.name, "classes": train.classes, "mean": train.mean, "std": train.std,
+                "image_size": train.image_size,
+            },
+            epoch=len(history),
+            history=history,
+            seconds=earlier_seconds + time.perf_counter() - begun,
+            metrics=metrics,
+            device=device_in_words,
+        )  # fmt: skip
+        save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description)
+
     if accelerator.is_main_process and len(history) < parameters.epochs:
         print(_HEADER, file=sys.stderr, flush=True)
     for epoch in range(len(history), parameters.epochs):
         epoch_begun = time.perf_counter()
         row = runner.train(epoch)
         if accelerator.is_main_process:
-            if len(history) + 1 == parameters.epochs or (epoch + 1) % parameters.evaluate_every == 0:
+            if epoch + 1 == parameters.epochs or (epoch + 1) % parameters.evaluate_every == 0:
                 row |= _answers(model, held or test, device)
+            else:  # a few images tell whether the epoch's last step has ruined the network
+                _answers(model, spread(train, FEW), device)
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
-            seconds = earlier_seconds + beginning.elapsed()
-            progress = {"epoch": len(history), "history": history, "seconds": seconds}
-            save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description | progress)
+            save({})
         accelerator.wait_for_everyone()
 
     if accelerator.is_main_process:
-        finished = load_checkpoint(folder)
-        write_record(
-            parameters.preset, "training", parameters.name,
-            parameters=to_plain(parameters),
-            seed=parameters.seed,
-            checkpoint=finished.weights_hash,
-            metrics={
-                **{f"test_{key}": value for key, value in _answers(model, test, device).items()},
-                "clean_train_accuracy": _answers(model, spread(train, CLEAN_IMAGES), device)["accuracy"],
-            },
-            history=history,
-            beginning=beginning,
-            seconds=finished.description["seconds"],
-        )  # fmt: skip
+        of_test = {f"test_{key}": value for key, value in _answers(model, test, device).items()}
+        clean = _answers(model, spread(train, CLEAN_IMAGES), device)["accuracy"]
+        save(of_test | {"clean_train_accuracy": clean})
     accelerator.wait_for_everyone()
-    return read_record(parameters.preset, "training", parameters.name)
-
-
-def is_trained(parameters: TrainingParameters) -> bool:
-    """Whether the run's checkpoint is complete and its record, of the same parameters, is of that checkpoint."""
-    if not record_path(parameters.preset, "training", parameters.name).is_file():
-        return False
-    checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
-    record = read_record(parameters.preset, "training", parameters.name)
-    return (
-        checkpoint is not None
-        and checkpoint.description["epoch"] == parameters.epochs
-        and record["checkpoint"] == checkpoint.weights_hash
-        and recipe(record["parameters"]) == recipe(to_plain(parameters))
-    )
+    return load_checkpoint(folder)
 
 
 def training_images(parameters: TrainingParameters, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:
@@ -212,14 +191,6 @@ def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoc
     return low + (high - low) * (1 + math.cos(math.pi * done)) / 2
 
 
-def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:
-    """For records: kind of device, how many, and the precision; no host name."""
-    kind = f"CPU with {torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        kind = torch.cuda.get_device_name(device)
-    return f"{processes} x {kind}, {str(precision).removeprefix('torch.')}"
-
-
 class _Epochs:
     """What stays from one epoch to the next: the wrapped network, its losses and its precision."""
 
@@ -233,7 +204,7 @@ class _Epochs:
     ) -> None:
         world = accelerator.num_processes
         if parameters.batch_size % (parameters.norm_batch * world):
-            raise ValueError(
+            raise Refused(
                 f"batch_size {parameters.batch_size} cannot be shared by {world} processes "
                 f"in portions of norm_batch {parameters.norm_batch}"
             )
@@ -293,9 +264,8 @@ class _Epochs:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             logits, energies = self.model(images, return_energies=True)
         logits = logits.float()
-        cross_entropy = F.cross_entropy(logits, labels)
-        coding = self.coding_loss(energies, labels)
-        self.accelerator.backward((cross_entropy + self.parameters.mu * coding) / self.portions)
+        loss, cross_entropy, coding = total_loss(logits, energies, labels, self.coding_loss, self.parameters.mu)
+        self.accelerator.backward(loss / self.portions)
         right = (logits.argmax(1) == labels).float().mean()
         return torch.stack((cross_entropy, coding, right)).detach() * len(labels)
 
@@ -309,11 +279,11 @@ class _Epochs:
             )
 
 
-def _matching_checkpoint(parameters: TrainingParameters) -> Checkpoint | None:
-    checkpoint = load_checkpoint(run_folder(parameters.preset, parameters.name))
+def _matching_checkpoint(folder: Path, parameters: TrainingParameters) -> Checkpoint | None:
+    checkpoint = load_checkpoint(folder)
     if checkpoint is None:
         return None
-    has, wants = recipe(checkpoint.description["parameters"]), recipe(to_plain(parameters))
+    has, wants = recipe(checkpoint.description.parameters), recipe(to_plain(parameters))
     if has != wants:
         raise CheckpointError(
             f"the checkpoint of run {parameters.preset}/{parameters.name} was made with other parameters: "

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import yaml
-
-from ..paths import PRESETS
+from ..errors import Refused, WrongType, unknown
 
 T = TypeVar("T")
 HOW = ("workers", "compile", "evaluate_every")  # suit a machine or a reader, and are no part of a run's recipe
@@ -117,94 +114,6 @@ class TrainingParameters:
             _require(re.fullmatch(r"\w[\w.-]*", value), key, "a plain file name", value)
 
 
-@dataclass(frozen=True)
-class EvaluationParameters:
-    """Parameters of the notebooks that evaluate.
-
-    Attributes:
-        preset: whose runs are evaluated.
-        batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
-        repeats: random removals averaged in figure 2a.
-        block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
-        force: evaluate again what has a record.
-    """
-
-    preset: str = "digits"
-    batch_size: int = 500
-    repeats: int = 5
-    block: str = ""
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        load_preset(self.preset)
-        for key in ("batch_size", "repeats"):
-            _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One YAML file of notebooks/presets.
-
-    Attributes:
-        name: of the file.
-        about: one sentence.
-        runs: training parameters of every run, by run name.
-        notebooks: what `reproduce` runs, in order.
-        settings: other parameters of single notebooks, by notebook name.
-    """
-
-    name: str
-    about: str
-    runs: dict[str, TrainingParameters]
-    notebooks: tuple[str, ...]
-    settings: dict[str, dict[str, Any]]
-
-
-def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def load_preset(name: str) -> Preset:
-    """Read a preset.
-
-    Raises:
-        ValueError: an unknown preset, key or value, with the closest known names.
-    """
-    path = PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        raise ValueError(unknown("preset", name, preset_names()))
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {"about", "training", "runs", "notebooks", "settings"}
-    for key in content:
-        if key not in known:
-            raise ValueError(unknown("key", key, known, f"preset {name}"))
-    runs = {
-        run: build(TrainingParameters, {**content["training"], **(changes or {}), "preset": name, "name": run},
-                   f"preset {name}, run {run}")
-        for run, changes in content["runs"].items()
-    }  # fmt: skip
-    return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
-
-
-def check_against_preset(parameters: TrainingParameters) -> None:
-    """Refuse a run that bears a preset's name but not its parameters: its record would be taken for the preset's.
-
-    Raises:
-        ValueError: naming the differences.
-    """
-    if parameters.preset not in preset_names():
-        raise ValueError(unknown("preset", parameters.preset, preset_names()))
-    listed = load_preset(parameters.preset).runs.get(parameters.name)
-    if listed is None:
-        return
-    lists, has = recipe(to_plain(listed)), recipe(to_plain(parameters))
-    if lists != has:
-        raise ValueError(
-            f"run {parameters.name!r} of preset {parameters.preset} is listed with other parameters: "
-            f"{differences(lists, has)}. Give this run a name of its own"
-        )
-
-
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """A parameter dataclass from plain values.
 
@@ -215,31 +124,12 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     defaults = to_plain(kind())
     for key in values:
         if key not in defaults:
-            raise ValueError(unknown("parameter", key, defaults, where))
+            raise Refused(unknown("parameter", key, defaults, where))
     checked = {key: typed(key, value, defaults[key], where) for key, value in values.items()}
     try:
         return kind(**checked)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def from_notebook(kind: type[T], variables: Mapping[str, Any], where: str) -> T:
-    """A parameter dataclass from a notebook's variables, right after its parameters cell.
-
-    papermill injects what it is given, known or not: every public variable that holds a plain value is a
-    parameter, or a mistake. When the cell is run again, later cells have made variables of their own, and only
-    known names are read.
-    """
-    if any(isinstance(value, kind) for value in variables.values()):
-        return build(kind, {key: variables[key] for key in to_plain(kind()) if key in variables}, where)
-    plain = (bool, int, float, str, list, tuple, dict, type(None))
-    shell = {"In", "Out"}  # IPython's own history
-    given = {
-        key: value
-        for key, value in variables.items()
-        if not key.startswith("_") and key not in shell and isinstance(value, plain)
-    }
-    return build(kind, given, where)
+        raise Refused(f"{where}: {error}") from None
 
 
 def to_plain(parameters: Any) -> dict[str, Any]:
@@ -265,13 +155,6 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {first.get(key)!r} against {second.get(key)!r}" for key in keys)
 
 
-def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
-    """An error that helps: what is unknown, and what may have been meant."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else f"known: {', '.join(sorted(known))}"
-    return f"unknown {what} {name!r}{f' for {where}' if where else ''}; {hint}"
-
-
 def typed(key: str, value: Any, default: Any, where: str) -> Any:
     """The value, if it has the type of the default.
 
@@ -292,10 +175,10 @@ def typed(key: str, value: Any, default: Any, where: str) -> Any:
     if fits and isinstance(default, dict):
         fits = all(type(k) is str and type(v) is int for k, v in value.items())
     if not fits:
-        raise TypeError(f"{where}: parameter {key!r} must be like {default!r}, got {value!r} ({type(value).__name__})")
+        raise WrongType(f"{where}: parameter {key!r} must be like {default!r}, got {value!r} ({type(value).__name__})")
     return value
 
 
 def _require(holds: object, key: str, expected: str, value: object) -> None:
     if not holds:
-        raise ValueError(f"{key} must be {expected}, got {value!r}")
+        raise Refused(f"{key} must be {expected}, got {value!r}")

@@ -8,22 +8,26 @@ import torch
 
 from ..codes.scheme import CodingScheme
 from ..data.sets import ImageSet, load_images, out_of_distribution
+from ..errors import Refused
+from ..network.cost import images_at_once
 from ..network.model import CodedResNeXt, schemes_by_block
-from ..subnetworks.folding import images_at_once
 from .checkpoint import Checkpoint
 from .fit import choose_schemes, training_images
-from .parameters import EvaluationParameters, TrainingParameters, build
+from .parameters import TrainingParameters, build
 
 
 class Run:
-    """A trained run with its data, loaded when asked for."""
+    """A trained run with its data, loaded when asked for.
 
-    def __init__(self, checkpoint: Checkpoint, parameters: EvaluationParameters) -> None:
+    Args:
+        checkpoint: its own, or shipped weights in its place.
+        batch_size: images at once in evaluations.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, batch_size: int = 500) -> None:
         self.checkpoint = checkpoint
-        self.training = checkpoint.description["parameters"]
-        self.largest_batch = parameters.batch_size
-        self.repeats = parameters.repeats
-        self.block = parameters.block
+        self.training = checkpoint.description.parameters
+        self.largest_batch = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
@@ -35,7 +39,7 @@ class Run:
         """As asked for, but on a CPU no more than fits into a cache, see `images_at_once`."""
         if self.device.type == "cuda":
             return self.largest_batch
-        return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description["data"]["image_size"]))
+        return min(self.largest_batch, images_at_once(self.model, self.checkpoint.description.data["image_size"]))
 
     @cached_property
     def schemes(self) -> dict[str, CodingScheme]:
@@ -65,7 +69,7 @@ class Run:
         """
         held = self._split[1]
         if held is None:
-            raise ValueError(
+            raise Refused(
                 f"run {self.training['name']} held no training images out, so nothing can be calibrated: "
                 f"train one with holdout above 0"
             )
@@ -86,5 +90,5 @@ class Run:
         )
 
     def _as_in_training(self, images: ImageSet) -> ImageSet:
-        data = self.checkpoint.description["data"]
+        data = self.checkpoint.description.data
         return images.normalised_as(data["mean"], data["std"])

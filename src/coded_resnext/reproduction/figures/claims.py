@@ -10,18 +10,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ...training.parameters import load_preset
-from ..records.records import read_stage
-from .tables import (
-    accuracy_table,
-    binary_table,
-    controls_table,
-    early_table,
-    error95,
-    error95_of_mean,
-    removal_table,
-)
+from ..records.intervals import error95, error95_of_mean
 from ..records.paper import paper
+from ..records.presets import load_preset
+from ..records.records import read_stage
+from .tables import accuracy_table, binary_table, controls_table, early_table, removal_table
 
 NOT_RUN = "not run"
 NOT_MEASURED = "not measured"  # for instance against foreign images, where the data set has none

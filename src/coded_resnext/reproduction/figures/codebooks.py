@@ -5,20 +5,17 @@ Nothing here depends on a run; seconds and the paper's search run again come fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from math import nan
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import diagrams
 from ...codes.bounds import distance_bound
 from ...codes.scheme import CodingScheme, load_scheme, scheme_path
 from ...errors import NothingToShow
+from ..records.paper import ABLATION_SIZES, DESIGN, NETWORK_SIZES, SCHEME_RECORDS, SEARCH, Sizes, paper, published
 from ..records.records import metric, read_record
-from ..measure.schemes import ABLATIONS, DESIGN, FOLDER, NETWORKS, SEARCH, Sizes, published
-from ..records.paper import paper
+from . import diagrams
 
 PUBLISHED, AGAIN, OURS = "published", "its search again", "ours"
 MOST_CLASSES = 2_000
@@ -55,7 +52,7 @@ def overview() -> pd.DataFrame:
 
 def proofs() -> pd.DataFrame:
     """Why no scheme of a network's sizes, or of an ablation's, has a larger distance."""
-    rows = [(_title(sizes), *distance_bound(*sizes)) for sizes in (*NETWORKS, *ABLATIONS)]
+    rows = [(_title(sizes), *distance_bound(*sizes)) for sizes in (*NETWORK_SIZES, *ABLATION_SIZES)]
     return pd.DataFrame(rows, columns=["(K, N, N_act)", "largest distance", "proof"])
 
 
@@ -75,12 +72,12 @@ def bounds_by_classes(num_branches: int = 32, weights: tuple[int, ...] = (4, 8, 
     return pd.DataFrame(rows)
 
 
-def _distances() -> Figure:
-    schemes = {_title(sizes): load_scheme(*sizes) for sizes in NETWORKS}
-    return diagrams.distances(schemes, {_title(sizes): distance_bound(*sizes).value for sizes in NETWORKS})
+def distances() -> Figure:
+    schemes = {_title(sizes): load_scheme(*sizes) for sizes in NETWORK_SIZES}
+    return diagrams.distances(schemes, {_title(sizes): distance_bound(*sizes).value for sizes in NETWORK_SIZES})
 
 
-def _codebook(sizes: Sizes) -> Figure:
+def codebook(sizes: Sizes) -> Figure:
     names = list(table_3()["class"]) if sizes.num_classes == 10 else None
     return diagrams.codebook(load_scheme(*sizes), names)
 
@@ -95,7 +92,7 @@ def _pairs_of_table_3(sizes: Sizes) -> float:
 
 
 def _recorded(stage: str, sizes: Sizes) -> dict[str, float]:
-    record = read_record(FOLDER, stage, scheme_path(*sizes).stem)
+    record = read_record(SCHEME_RECORDS, stage, scheme_path(*sizes).stem)
     if record is None:
         raise NothingToShow(f"there is no {stage} record of {_title(sizes)}: make schemes makes it")
     columns = {"distance": "distance", "bound": "bound", "spread": "column_spread", "pairs": "close_pairs"}
@@ -104,14 +101,3 @@ def _recorded(stage: str, sizes: Sizes) -> dict[str, float]:
 
 def _title(sizes: Sizes) -> str:
     return str(tuple(sizes))
-
-
-TABLES: dict[str, Callable[[], pd.DataFrame]] = {
-    "table-3-schemes": table_3, "schemes": overview, "scheme-proofs": proofs,
-}  # fmt: skip
-FIGURES: dict[str, Callable[[], Figure]] = {
-    "figure-1c-coding-scheme": partial(_codebook, NETWORKS[1]),
-    **{f"codebook-{scheme_path(*sizes).stem}": partial(_codebook, sizes) for sizes in NETWORKS if sizes != NETWORKS[1]},
-    "scheme-distances": _distances,
-    "distance-bound-by-classes": lambda: diagrams.distance_bound_by_classes(bounds_by_classes()),
-}

@@ -13,12 +13,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from ... import paths
-from .claims import claims
 from ...codes.scheme import load_scheme
-from ...training.parameters import load_preset
-from ..records.records import metric, read_stage, write_atomically
-from .tables import accuracy_table, binary_table, early_table, error95, piece, removal_table, wilson
-from ..records.paper import SAME_IN_PAPER, as_markdown, paper
+from ...errors import Refused
+from ...files import write_atomically
+from ..records.intervals import error95, wilson
+from ..records.paper import SAME_IN_PAPER, paper
+from ..records.presets import load_preset
+from ..records.records import metric, piece, read_stage
+from .claims import claims
+from .tables import accuracy_table, binary_table, early_table, removal_table
+from .text import as_markdown
 
 ITEMS = ("table-1", "table-4", "kept-parameters", "computation", "table-2", "table-3", "published-schemes",
          "figure-2a", "figure-2b", "figure-4", "figure-5", "figure-6", "exponent")  # fmt: skip
@@ -100,7 +104,7 @@ def write_readme() -> bool:
     before, found, rest = readme.read_text(encoding="utf-8").partition(start)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise ValueError(f"README.md has no place for results: it needs the lines {start.strip()} and {end}")
+        raise Refused(f"README.md has no place for results: it needs the lines {start.strip()} and {end}")
     write_atomically(readme, f"{before}{start}{readme_table()}{end}{after}".encode())
     return True
 

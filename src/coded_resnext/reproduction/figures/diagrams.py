@@ -14,7 +14,8 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ...codes.scheme import CodingScheme
-from .style import ACTIVE, CODED, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, legend, styled
+from ...errors import Refused
+from .style import ACTIVE, CODED_COLOUR, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, legend, styled
 
 BITS = ListedColormap(["white", ACTIVE])
 LARGE = 30  # codewords; more are drawn lying and without cells
@@ -82,7 +83,7 @@ def codebook(scheme: CodingScheme, names: Sequence[str] | None = None) -> Figure
         ValueError: another number of names than of classes.
     """
     if names is not None and len(names) != scheme.num_classes:
-        raise ValueError(f"{scheme} needs {scheme.num_classes} class names, got {len(names)}")
+        raise Refused(f"{scheme} needs {scheme.num_classes} class names, got {len(names)}")
     title = f"$r$ = {scheme.num_active}/{scheme.num_branches}"
     if scheme.num_classes > LARGE:
         figure, axes = canvas("class", "branch", width=WIDTH, height=0.9 + 0.05 * scheme.num_branches)
@@ -117,7 +118,7 @@ def distances(schemes: Mapping[str, CodingScheme], bounds: Mapping[str, int] | N
     for axes, (title, scheme) in zip(grid, schemes.items(), strict=False):
         counts = scheme.distance_distribution()
         share = 100 * np.array(list(counts.values())) / sum(counts.values())
-        axes.bar(list(counts), share, width=1.4, color=CODED, label="pairs of codewords")
+        axes.bar(list(counts), share, width=1.4, color=CODED_COLOUR, label="pairs of codewords")
         if bounds is not None:
             axes.axvline(bounds[title], color="black", linestyle="--", linewidth=0.8, label="bound on the minimum")
         axes.set_title(title, fontsize="medium")

@@ -1,48 +1,20 @@
 """Every figure and table of a preset by name, drawn from its records alone: no network, no data set, no torch.
 
 A notebook that made records shows them by `draw` and `tabulate`; `redraw` does all of a preset at once. Stems
-are the file names in figures/<preset>/. What makes them is in the modules that are imported first.
+are the file names in figures/<preset>/. What makes them is in registry.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from . import codebooks
-from . import exit_gallery
-from . import paper_gallery
-from . import subnetwork_gallery
-from ...errors import NothingToShow
+from ...errors import NothingToShow, Refused, unknown
+from ..records.presets import load_preset
+from .registry import FIGURES, TABLES, Item
 from .style import SavedFigure, save
-from .paper_gallery import Item
-from ...training.parameters import load_preset, unknown
-from ..records.paper import save_table
-
-
-def _of(notebook: str, items: Mapping[str, Callable[[str], Any]]) -> dict[str, Item]:
-    return {stem: Item(notebook, make) for stem, make in items.items()}
-
-
-def _of_codes(items: Mapping[str, Callable[[], Any]]) -> dict[str, Item]:
-    """What notebook 01 shows: the same for every preset."""
-    return {stem: Item("01_code_design", lambda preset, make=make: make()) for stem, make in items.items()}
-
-
-FIGURES: dict[str, Item] = (
-    _of_codes(codebooks.FIGURES)
-    | paper_gallery.FIGURES
-    | _of(subnetwork_gallery.NOTEBOOK, subnetwork_gallery.FIGURES)
-    | _of(exit_gallery.NOTEBOOK, exit_gallery.FIGURES)
-)
-TABLES: dict[str, Item] = (
-    _of_codes(codebooks.TABLES)
-    | paper_gallery.TABLES
-    | _of(subnetwork_gallery.NOTEBOOK, subnetwork_gallery.TABLES)
-    | _of(exit_gallery.NOTEBOOK, exit_gallery.TABLES)
-)
+from .text import save_table
 
 
 def draw(stem: str, preset: str) -> SavedFigure:
@@ -98,6 +70,6 @@ def redraw(preset: str) -> None:
 
 def _make(items: dict[str, Item], stem: str, preset: str) -> Any:
     if stem not in items:
-        raise ValueError(unknown("figure or table", stem, items))
+        raise Refused(unknown("figure or table", stem, items))
     load_preset(preset)
     return items[stem].make(preset)

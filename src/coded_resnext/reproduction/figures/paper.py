@@ -12,13 +12,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...errors import Refused
 from .style import (
-    CODED,
-    PAPER,
-    PLAIN,
+    ACTIVE,
+    CODED_COLOUR,
+    COLUMN,
+    IN_DISTRIBUTION,
+    INACTIVE,
+    LEADER,
+    MARKERS,
+    OUT_OF_DISTRIBUTION,
+    PAPER_COLOUR,
+    PLAIN_COLOUR,
+    POSITIVES,
+    SOFTMAX_PLACE,
     WIDTH,
     canvas,
     curve,
+    finish_grid,
     legend,
     paper_box,
     points,
@@ -53,13 +64,13 @@ def coding_loss_weight(table: pd.DataFrame, plain: float | None = None, paper: p
     if paper is not None:
         for _, theirs, marker, line in looks:
             rows = paper[(paper["network"] == "coded") & (paper["decoder"] == theirs)]
-            axes.plot(rows["mu"], rows["value"], color=PAPER, marker=marker, linestyle=line, label=source(paper))
+            axes.plot(rows["mu"], rows["value"], color=PAPER_COLOUR, marker=marker, linestyle=line, label=source(paper))
     for ours, _, marker, line in looks:
         rows = table[table["decoder"] == ours].sort_values("mu")
         joined = line if len(rows) > 2 else "none"  # a line through two points would promise what lies between
-        curve(axes, rows["mu"], rows, color=CODED, marker=marker, linestyle=joined, label=ours)
+        curve(axes, rows["mu"], rows, color=CODED_COLOUR, marker=marker, linestyle=joined, label=ours)
     if plain is not None:
-        axes.axhline(plain, color=PLAIN, label="plain")
+        axes.axhline(plain, color=PLAIN_COLOUR, label="plain")
     legend(figure)
     return figure
 
@@ -107,7 +118,7 @@ def controls(table: pd.DataFrame) -> Figure:
         table: rows of the kinds "coded" and "plain" from `controls_table`.
     """
     figure, axes = canvas("how the classifier was cut out", "average precision", height=2.4)
-    for kind, colour, shift in (("coded", CODED, -0.2), ("plain", PLAIN, 0.2)):
+    for kind, colour, shift in (("coded", CODED_COLOUR, -0.2), ("plain", PLAIN_COLOUR, 0.2)):
         for place, cut in enumerate(CUTS):
             values = table[(table["kind"] == kind) & (table["cut"] == cut)]["average_precision"]
             if values.empty:
@@ -147,9 +158,179 @@ def loss_exponent(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fig
     """
     figure, axes = canvas("exponent of the coding loss", "accuracy (%)")
     if paper is not None:
-        axes.plot(paper["exponent"], paper["value"], color=PAPER, marker="o", label=source(paper))
+        axes.plot(paper["exponent"], paper["value"], color=PAPER_COLOUR, marker="o", label=source(paper))
     rows = table.sort_values("exponent")
-    curve(axes, rows["exponent"], rows, color=CODED, marker="o", label="coded")
+    curve(axes, rows["exponent"], rows, color=CODED_COLOUR, marker="o", label="coded")
     axes.set_xticks(sorted(rows["exponent"].unique()))
     legend(figure)
     return figure
+
+
+@styled
+def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
+    """Figure 2a: accuracy against the number of branches removed from one block, active or inactive ones.
+
+    Bars are the spread over runs and random removals, bands the binomial 95 % interval.
+
+    Args:
+        table: rows of one kind from `removal_table`.
+        paper: figure-2a of one data set; grey.
+    """
+    _check_kind(table)
+    figure, axes = canvas("branches removed", "accuracy (%)")
+    sets = (("active", ACTIVE, "o"), ("inactive", INACTIVE, "s"))
+    if paper is not None:
+        for which, _, marker in sets:
+            rows = paper[(paper["set"] == which) & paper["removed"].notna()]
+            axes.plot(rows["removed"], rows["value"], color=PAPER_COLOUR, marker=marker, label=source(paper))
+    for which, colour, marker in sets:
+        rows = table[table["set"] == which].sort_values("removed")
+        curve(axes, rows["removed"], rows, color=colour, marker=marker, label=f"{which} ones")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    legend(figure)
+    return figure
+
+
+@styled
+def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
+    """Figure 4: accuracy of each coded block as a decoder, then of the softmax; one line a data set.
+
+    Networks differ in depth, so blocks are counted from the last one.
+
+    Args:
+        table: rows of one kind from `early_table`.
+        paper: figure-4; grey.
+    """
+    _check_kind(table)
+    figure, axes = canvas("coded block, counted from the last", "accuracy (%)")
+    lines = [] if paper is None else list(paper.groupby(["data_set", "mu"], sort=False))
+    data_sets = [data for (data, _), _ in lines]
+    for ((data, mu), rows), marker in zip(lines, MARKERS, strict=False):
+        label = f"paper, {data}" + (f" $\\mu$={mu:g}" if data_sets.count(data) > 1 else "")
+        x = [*range(1 - len(rows), 0), SOFTMAX_PLACE]  # rows are in network order
+        axes.plot(x[:-1], rows["value"].iloc[:-1], color=PAPER_COLOUR, marker=marker, label=label)
+        axes.plot(x[-1:], rows["value"].iloc[-1:], color=PAPER_COLOUR, marker=marker)
+    for (data, rows), marker in zip(table.groupby("data_set", sort=False), MARKERS, strict=False):
+        blocks, softmax = rows[rows["from_end"] > 0], rows[rows["from_end"] == 0]
+        curve(axes, -blocks["from_end"], blocks, color=CODED_COLOUR, marker=marker, label=f"ours, {data}")
+        curve(axes, softmax["from_end"] + SOFTMAX_PLACE, softmax, color=CODED_COLOUR, marker=marker)
+    first = int(min(line.get_xdata()[0] for line in axes.lines))
+    axes.set_xticks([*range(first, 0), SOFTMAX_PLACE], [*(str(-x) for x in range(first, 0)), "softmax"])
+    legend(figure)
+    return figure
+
+
+@styled
+def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
+    """Figure 2b: precision and recall of every class's binary classifier, in and out of distribution, with names.
+
+    A classifier's recall does not depend on the negatives, so its two points stand above each other, and a line
+    joins them and its name.
+
+    Args:
+        table: rows of one kind from `binary_table`, of some ten classes.
+        paper: figure-2b; grey boxes, since only the ranges could be read.
+    """
+    _check_kind(table)
+    figure, axes = canvas("recall (%)", "precision (%)", width=WIDTH, height=2.7)
+    if paper is not None:
+        recall = paper[paper["metric"].str.endswith("recall")]
+        for negatives, line in (("in distribution", "-"), ("out of distribution", ":")):
+            precision = paper[(paper["negatives"] == negatives) & paper["metric"].str.endswith("precision")]
+            paper_box(axes, pd.concat([recall, precision]), line, f"paper's range, {negatives}")
+    points(axes, table)
+    axes.vlines(table["recall"], table["precision"], table["precision_out"], color=LEADER, linewidth=0.5)
+    ends = table.assign(end=table["precision_out"].fillna(table["precision"])).sort_values(["end", "recall"])
+    low, high = axes.get_ylim()
+    places = _spread((ends["end"] - low) / (high - low), gap=0.075)
+    leader = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+    for name, recall, end, place in zip(ends["class"], ends["recall"], ends["end"], places, strict=True):
+        axes.annotate(
+            name, (recall, end), xytext=(1.02, place), textcoords="axes fraction", va="center", arrowprops=leader
+        )
+    legend(figure)
+    return figure
+
+
+@styled
+def many_binary_classifiers(table: pd.DataFrame) -> Figure:
+    """Figures 2c and 8: precision and recall of hundreds of binary classifiers, in and out of distribution.
+
+    Both rates are rounded to whole percent; a marker's area grows with the number of classes that share them.
+
+    Args:
+        table: rows of one kind from `binary_table`.
+    """
+    _check_kind(table)
+    panels = [("precision", "in distribution", IN_DISTRIBUTION)]
+    if table["precision_out"].notna().any():
+        panels.append(("precision_out", "out of distribution", OUT_OF_DISTRIBUTION))
+    figure = Figure((COLUMN * len(panels), 2.5))
+    grid = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (precision, title, colour) in zip(grid, panels, strict=True):
+        spots = table[["recall", precision]].round().value_counts().reset_index(name="classes")
+        area = 5 * spots["classes"]  # square points
+        axes.scatter(spots["recall"], spots[precision], area, color=colour, alpha=0.6, edgecolor="white", linewidth=0.3)
+        axes.set_title(title)
+        axes.set_xlabel("recall (%)")
+    grid[0].set_ylabel("precision (%)")
+    for classes in (1, 10):
+        grid[0].scatter([], [], 5 * classes, color=PAPER_COLOUR, label=f"{classes} class" + "es" * (classes > 1))
+    legend(figure)
+    return figure
+
+
+@styled
+def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]) -> Figure:
+    """Figure 3 with one class, figure 7 with ten: the logit of binary classifiers; the dashed line is the threshold.
+
+    Each group fills 100 %: positives are few beside the negatives.
+
+    Args:
+        histograms: of a record of stage "binary": class, edges, and counts of positives, negatives and, where there
+            are foreign images, foreign.
+        thresholds: by class.
+    """
+    columns = min(5, len(histograms))
+    rows = -(-len(histograms) // columns)
+    figure = Figure((COLUMN, 2.4) if columns == 1 else (WIDTH, 0.6 + 1.3 * rows))
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    groups = (
+        ("negatives", "other classes", IN_DISTRIBUTION),
+        ("foreign", "foreign images", OUT_OF_DISTRIBUTION),
+        ("positives", "this class", POSITIVES),
+    )
+    for axes, histogram in zip(grid, histograms, strict=False):
+        for group, label, colour in groups:
+            if group not in histogram:
+                continue
+            counts = np.asarray(histogram[group], dtype=float)
+            share = 100 * counts / max(1.0, counts.sum())
+            axes.stairs(share, histogram["edges"], fill=True, color=colour, alpha=0.3)
+            axes.stairs(share, histogram["edges"], color=colour, linewidth=0.8, label=label)
+        axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
+        axes.set_title(histogram["class"], fontsize="medium")
+        axes.locator_params(nbins=4)
+    return finish_grid(figure, grid[len(histograms) :], "logit of the class's binary classifier", "share of images (%)")
+
+
+def _check_kind(table: pd.DataFrame) -> None:
+    """Refuse to join ablations to one line with what they vary."""
+    kinds = table["kind"].unique()
+    if len(kinds) != 1:
+        there = "; ".join(kinds) or "no run at all"
+        raise Refused(
+            f"a figure shows runs of one kind, got {there}: pass rows such as table[table['kind'] == 'coded']"
+        )
+
+
+def _spread(places: Sequence[float], gap: float) -> np.ndarray:
+    """Ascending places between 0 and 1 moved as little up, then down, as keeps neighbours a gap apart."""
+    spread = np.array(places, dtype=float)
+    for i in range(1, len(spread)):
+        spread[i] = max(spread[i], spread[i - 1] + gap)
+    limit = 1.0
+    for i in reversed(range(len(spread))):
+        spread[i] = min(spread[i], limit)
+        limit = spread[i] - gap
+    return spread

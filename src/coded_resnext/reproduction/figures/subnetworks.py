@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .style import BAND, CODED, COLUMN, INACTIVE, LEADER, MARKERS, PLAIN, WIDTH, canvas, legend, styled
+from ..records.kinds import coded_records
+from ..records.records import Record
+from .style import BAND, CODED_COLOUR, COLUMN, INACTIVE, LEADER, MARKERS, PLAIN_COLOUR, WIDTH, canvas, legend, styled
+
+SHARES = ("parameters", "without_shortcuts", "multiply_adds", "convolutions", "file_bytes")
 
 
 @styled
@@ -19,7 +25,7 @@ def subset_curves(table: pd.DataFrame) -> Figure:
     """
     figure = Figure((WIDTH, 2.4))
     left, right = figure.subplots(1, 2)
-    lines = (("accuracy", "subnetwork", CODED, "o"), ("accuracy_full", "full network, same logits", PLAIN, "s"))
+    lines = (("accuracy", "subnetwork", CODED_COLOUR, "o"), ("accuracy_full", "full network, same logits", PLAIN_COLOUR, "s"))
     for key, label, colour, marker in lines:
         spread = table[f"{key}_std"].fillna(0.0)
         low, high = table[key] - spread, (table[key] + spread).clip(upper=100)
@@ -27,7 +33,7 @@ def subset_curves(table: pd.DataFrame) -> Figure:
         left.fill_between(table["classes"], low, high, color=colour, alpha=BAND, linewidth=0)
     left.set_ylabel("accuracy (%)")
     kept = (
-        ("parameters_percent", "parameters kept", CODED, "D"),
+        ("parameters_percent", "parameters kept", CODED_COLOUR, "D"),
         ("multiply_adds_percent", "multiply-adds kept", INACTIVE, "^"),
     )
     for key, label, colour, marker in kept:
@@ -72,3 +78,94 @@ def coupling(table: pd.DataFrame) -> Figure:
     axes.plot([0, end], [0, end], color=LEADER, zorder=0, label="as designed")
     legend(figure)
     return figure
+
+
+def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
+    """What one class's subnetwork keeps of the full network: a row a count, the paper's percentage where it has one.
+
+    Every class keeps as much, since all codewords of a scheme weigh the same; the means would show it if not.
+
+    Args:
+        paper: kept-parameters of one data set; the text's share is of parameters, by a count that it does not state.
+    """
+    theirs = paper[paper["counted"] == "as the text says"]["value"].iloc[0]
+    record = coded_records(records)[0]
+    full, singles = record["full"], pd.DataFrame(record["singles"])
+    names = {
+        "parameters": "parameters",
+        "without_shortcuts": "parameters, projection shortcuts aside",
+        "multiply_adds": "multiply-adds, with energies",
+        "convolutions": "multiply-adds, convolutions and fc",
+        "file_bytes": "bytes of the weights' file",
+    }
+    rows = []
+    for key, name in names.items():
+        one = singles[key].mean()
+        rows.append({
+            "count": name, "full": full[key], "one class": one, "%": 100 * one / full[key],
+            "paper, %": theirs if key == "without_shortcuts" else float("nan"),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def single_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Average precision of every class's subnetwork and of the full network's logit, over runs."""
+    frame = pd.DataFrame([row for record in coded_records(records) for row in record["singles"]])
+    kept = ["average_precision", "average_precision_full", "parameters", "multiply_adds", "file_bytes"]
+    return frame.groupby("class", sort=False)[kept].mean().reset_index()
+
+
+def subset_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row for each number of classes: accuracies (mean and deviation over subsets and runs), kept shares in percent.
+
+    `difference` is the subnetwork's accuracy less the full network's among the same classes, on the same images.
+    """
+    rows = []
+    for record in coded_records(records):
+        for row in record["curves"]:
+            shares = {f"{key}_percent": 100 * row[key] / record["full"][key] for key in SHARES}
+            difference = row["accuracy"] - row["accuracy_full"]
+            rows.append(
+                {**{k: row[k] for k in ("classes", "accuracy", "accuracy_full")}, "difference": difference} | shares
+            )
+    groups = pd.DataFrame(rows).groupby("classes")
+    deviation = groups[["accuracy", "accuracy_full", "difference"]].std().add_suffix("_std")
+    return pd.concat([groups.size().rename("subsets"), groups.mean(), deviation], axis=1).reset_index()
+
+
+def coupling_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row for each block and designed overlap: the bound, the number of pairs and what was measured, over runs."""
+    frame = pd.DataFrame([row for record in coded_records(records) for row in record["coupling"]])
+    groups = frame.groupby(["block", "designed", "bound", "pairs"], sort=False)
+    return groups.agg({"measured": "mean", "low": "min", "high": "max"}).reset_index()
+
+
+def surgery_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a class forgotten and taught anew: accuracies of the others and its own, over runs, in percent."""
+    frame = pd.DataFrame([row for record in coded_records(records) for row in record["points"]])
+    return frame.groupby("class", sort=False).mean().reset_index()
+
+
+def latency_table(record: Record) -> pd.DataFrame:
+    """Medians and quartiles in ms, images a second, and how much faster than the full network, of stage "latency"."""
+    frame = pd.DataFrame(record["points"]).rename(columns={"at_once": "at once"})
+    same = ["runtime", "batch", "at once"]
+    full = frame[frame["network"] == "full"].set_index(same)["seconds"]
+    speedup = [full[tuple(row[same])] / row["seconds"] for _, row in frame.iterrows()]
+    times = {"ms": "seconds", "lower quartile": "lower_quartile", "upper quartile": "upper_quartile"}
+    table = frame[[*same, "network"]].assign(**{name: 1e3 * frame[key] for name, key in times.items()})
+    return table.assign(**{"images/s": frame["batch"] / frame["seconds"], "times faster": speedup})
+
+
+def profile_table(record: Record) -> pd.DataFrame:
+    """Milliseconds of every part, full and cut to one class, and its multiply-adds, of stage "profile"."""
+    frame = pd.DataFrame(record["points"]).rename(columns={"at_once": "at once"})
+    same = ["batch", "at once", "part"]
+    full, one = (frame[frame["network"] == name].set_index(same) for name in ("full", "one class"))
+    return pd.DataFrame({
+        "full, ms": 1e3 * full["seconds"],
+        "one class, ms": 1e3 * one["seconds"],
+        "% of full": 100 * full["seconds"] / full["seconds"].groupby(same[:2]).sum(),
+        "times faster": full["seconds"] / one["seconds"],
+        "times fewer multiply-adds": full["multiply_adds"] / one["multiply_adds"],
+    }).reset_index()  # fmt: skip

@@ -7,34 +7,18 @@ never mixes with the run that it varies.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
-from ...training.parameters import HOW, load_preset, to_plain, with_defaults
-from ..records.records import metric
+from ..records.intervals import wilson
+from ..records.kinds import _changes, _kind_name
+from ..records.records import Record, metric, piece
 
-Record = Mapping[str, Any]
-
-Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
-NO_KIND = ("name", "seed", "preset", "coded", *HOW)  # what makes no other kind of run; "coded" is its first word
-CODED_ONLY = ("mu", "drop_branch", "exponent", "branch_sum", "active")  # a plain network has no use for them
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
 POINT_COLUMNS = ("threshold", "recall", "precision", "average_precision", "precision_out", "average_precision_out")
-
-
-def run_kinds(records: Iterable[Record]) -> list[str]:
-    """What each record's run is: "coded" or "plain", and what it has that the preset's first coded run has not.
-
-    For example "coded", "plain", "coded, mu=0.0". Runs of one kind differ in their seed only.
-
-    Raises:
-        ValueError: a record of a preset that is not there, or that has no coded run.
-    """
-    return [_kind_name(parameters, changes) for parameters, changes in _changes(records)]
 
 
 def accuracy_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
@@ -151,40 +135,6 @@ def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: 
     return table.merge(means.reset_index(), on=["data_set", "kind"], how="left")
 
 
-def wilson(percent: float, images: int) -> tuple[float, float]:
-    """95 % interval (Wilson's) of a share that was measured on so many images, in percent.
-
-    Unlike the plain normal interval it stays within 0 … 100, and is not empty when every image is right.
-    """
-    share, shrink = percent / 100, 1 + Z95**2 / images
-    centre = (share + Z95**2 / (2 * images)) / shrink
-    half = Z95 * math.sqrt(share * (1 - share) / images + Z95**2 / (4 * images**2)) / shrink
-    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
-
-
-def error95(*rows: pd.Series) -> float:
-    """Half the 95 % interval of a mean accuracy, or of the difference of two, in percent.
-
-    The draw of the test images counts by Wilson's interval, since the plain one is empty when all are right; the same
-    images measure both sides of a difference, so it is known better than this says. The draw of the seeds counts by
-    Student's t, with a spread that is pooled over the rows: what was run once is taken to vary as what stands beside it
-    does. Where all were run once, only the images count.
-    """
-    images = sum(((row["high"] - row["low"]) / 2) ** 2 for row in rows)
-    repeated = [row for row in rows if row["runs"] > 1]
-    freedom = sum(row["runs"] - 1 for row in repeated)
-    if not freedom:
-        return math.sqrt(images)
-    pooled = sum(row["std"] ** 2 * (row["runs"] - 1) for row in repeated) / freedom
-    seeds = stdtrit(freedom, 0.975) ** 2 * pooled * sum(1 / row["runs"] for row in rows)
-    return math.sqrt(images + seeds)
-
-
-def error95_of_mean(values: pd.Series) -> float:
-    """Half the 95 % interval of a mean over classes, by Student's t."""
-    return stdtrit(len(values) - 1, 0.975) * values.std() / math.sqrt(len(values))
-
-
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
     """Mean, spread and interval of an accuracy. All runs see the same test images, so these count once."""
     images = int(metric(group[0], "images"))
@@ -207,49 +157,28 @@ def _grouped(records: Sequence[Record], vary: str | None) -> list[tuple[dict[str
     return [({**head, "runs": len(group)}, group) for head, group in groups.values()]
 
 
-def _changes(records: Iterable[Record]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The training parameters of each record, and those that its preset's first coded run has otherwise."""
-    references: dict[str, dict[str, Any]] = {}
-    pairs = []
-    for record in records:
-        parameters = with_defaults(record["parameters"])
-        preset = parameters["preset"]
-        if preset not in references:
-            references[preset] = _first_coded_run(preset)
-        ignored = NO_KIND if parameters["coded"] else NO_KIND + CODED_ONLY
-        changes = {
-            key: parameters[key]
-            for key, value in references[preset].items()
-            if key not in ignored and parameters[key] != value
-        }
-        pairs.append((parameters, changes))
-    return pairs
-
-
-def _kind_name(parameters: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
-    words = [f"{key}={value}" for key, value in changes.items()]
-    return ", ".join(["coded" if parameters["coded"] else "plain", *words])
-
-
 def _frame(rows: list[dict[str, Any]], vary: str | None, keys: list[str], values: Sequence[str]) -> pd.DataFrame:
     varied = [] if vary is None else [vary]
     return pd.DataFrame(rows, columns=["data_set", "kind", *varied, "runs", *keys, *values])
 
 
-def _first_coded_run(preset: str) -> dict[str, Any]:
-    runs = load_preset(preset).runs
-    coded = [to_plain(parameters) for parameters in runs.values() if parameters.coded]
-    if not coded:
-        raise ValueError(f"preset {preset} lists no coded run to compare its other runs with, but {', '.join(runs)}")
-    return coded[0]
+def step_table(record: Record) -> pd.DataFrame:
+    """Training steps by the clock, from the record of stage "step".
 
-
-def piece(record: Record, key: str) -> Any:
-    """What a record has beyond scalars: curves, points, histograms.
-
-    Raises:
-        ValueError: naming the record that lacks it.
+    Returns:
+        A row a network: median and quartiles in ms, peak memory in MB, both over the plain network's, and the device.
     """
-    if key not in record:
-        raise ValueError(f"record {record['stage']}-{record['name']} has no {key!r}: repeat its stage")
-    return record[key]
+    rows = []
+    for curve in piece(record, "curves"):
+        seconds = pd.Series(curve["step_seconds"])
+        rows.append({
+            "network": curve["network"],
+            "step, ms": 1e3 * seconds.median(),
+            "lower quartile": 1e3 * seconds.quantile(0.25),
+            "upper quartile": 1e3 * seconds.quantile(0.75),
+            "peak memory, MB": curve["peak_megabytes"],
+        })  # fmt: skip
+    table = pd.DataFrame(rows).set_index("network")
+    for column, name in (("step, ms", "time over plain"), ("peak memory, MB", "memory over plain")):
+        table[name] = table[column] / table.loc["plain", column]
+    return table.reset_index().assign(device=record["environment"]["device"])

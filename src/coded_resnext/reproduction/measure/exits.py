@@ -6,28 +6,32 @@ test set is only measured.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import torch
+from torch import Tensor
 
 from ... import paths
 from ...data.batches import eval_batches
 from ...data.sets import load_images
 from ...early_exit import measure as early
-from ...early_exit.calibration import Calibration, calibrate, save_calibration
-from ...early_exit.measure import SHOWN
+from ...early_exit.calibration import Calibration, Target, calibrate, save_calibration
+from ...early_exit.measure import SHOWN, exit_costs, shares
 from ...early_exit.rejection import rejection
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import STOPS_ABOVE, Exits, StoppingRule
 from ...early_exit.thresholds import OperatingPoint
 from ...early_exit.verification import decode_then_verify
-from ...evaluation.prediction import Predictions, predict
+from ...errors import Refused
+from ...evaluation.prediction import Predictions, percent_equal, predict
 from ...network.cost import multiply_adds
+from ...network.model import CodedResNeXt
 from ...training.run import Run
-from ..figures.exit_tables import SHOWN_DROP
-from ..figures.tables import Record
+from ..records.intervals import Z95
+from ..records.records import SHOWN_DROP, Record
 
 
 def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
@@ -91,7 +95,7 @@ def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[O
         ValueError: a plain run, or one that held no images out.
     """
     if not run.model.schemes:
-        raise ValueError(f"run {run.training['name']} is of a plain network: it decodes nothing, so it exits nowhere")
+        raise Refused(f"run {run.training['name']} is of a plain network: it decodes nothing, so it exits nowhere")
     held = predict(run.model, run.held, run.batch_size, run.device)
     calibration = calibrate(run.model, held, run.held.labels)
     calibration, points = early.fit_targets(
@@ -164,3 +168,36 @@ def routed_differences(run: Run, calibration: Calibration, test: Predictions) ->
             "other_label": int((routed.labels != simulated.labels).sum()),
         })  # fmt: skip
     return rows
+
+
+def keeps(
+    model: CodedResNeXt, calibration: Calibration, target: Target, test: Predictions, labels: Tensor, image_size: int
+) -> dict[str, Any]:
+    """What the thresholds of a target bring on the test images, beside what was expected of them.
+
+    Returns:
+        policy, kind, value; expected_accuracy and expected_multiply_adds, of the held-out images; accuracy; drop,
+        points below the whole network; multiply_adds; drop_error and multiply_adds_error, 95 %; exits, shares of the
+        B + 1; percent. Both answer the same images, so drop_error is that of a paired difference, Wald's with half an
+        image more in each cell (Agresti and Min, Statistics in Medicine 2005): it is not empty when both are right
+        throughout.
+    """
+    rule = StoppingRule(model.schemes, target.policy, target.thresholds, calibration)
+    answers = rule.simulate(test.energies, test.logits)
+    early, late = answers.labels == labels, test.logits.argmax(1) == labels
+    n = len(labels)
+    lost, won = int((late & ~early).sum()), int((early & ~late).sum())
+    spent = 100 * exit_costs(model, rule, image_size)[answers.exits.numpy()]
+    return {
+        "policy": target.policy,
+        "kind": target.kind,
+        "value": target.value,
+        "expected_accuracy": target.accuracy,
+        "expected_multiply_adds": target.multiply_adds,
+        "accuracy": percent_equal(answers.labels, labels),
+        "drop": 100 * (lost - won) / n,
+        "drop_error": 100 * Z95 * math.sqrt(lost + won + 1 - (lost - won) ** 2 / (n + 2)) / (n + 2),
+        "multiply_adds": float(spent.mean()),
+        "multiply_adds_error": round(Z95 * float(spent.std()) / math.sqrt(n), 9),  # 0 where all leave at one place
+        "exits": shares(answers, len(model.schemes)),
+    }

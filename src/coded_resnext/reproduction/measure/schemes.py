@@ -13,25 +13,12 @@ from typing import NamedTuple
 from ...codes.design import design_scheme
 from ...codes.lexicographic import lexicographic_scheme
 from ...codes.scheme import CodingScheme, scheme_path
-from ..records.paper import paper
+from ...errors import Refused
+from ..records.paper import ABLATION_SIZES, DESIGN, NETWORK_SIZES, SCHEME_RECORDS, SEARCH, TRANSCRIBED, Sizes, published
 from ..records.records import Beginning, begin, write_record
 
-FOLDER, DESIGN, SEARCH = "schemes", "design", "lexicographic"  # in data/results: they belong to no preset
 TIME_LIMIT = 60.0  # seconds for each design
 SEED = 0
-
-
-class Sizes(NamedTuple):
-    """What a scheme is asked for."""
-
-    num_classes: int
-    num_branches: int
-    num_active: int
-
-
-TRANSCRIBED = (Sizes(10, 10, 5), Sizes(10, 10, 3))
-NETWORKS = (*TRANSCRIBED, Sizes(100, 20, 8), Sizes(100, 20, 4), Sizes(1000, 32, 16), Sizes(1000, 32, 8))
-ABLATIONS = (Sizes(1000, 32, 24), Sizes(1000, 32, 4), Sizes(100, 20, 12), Sizes(10, 10, 7))
 
 
 class Made(NamedTuple):
@@ -45,13 +32,6 @@ class Made(NamedTuple):
     def text(self) -> str:
         """What its file holds."""
         return self.scheme.to_text(**self.scheme.header())
-
-
-def published() -> dict[Sizes, dict[str, int]]:
-    """What the paper's published schemes reach: numbers by metric, for every network's sizes."""
-    numbers = paper("published-schemes")
-    table = numbers.pivot(index=["classes", "branches", "active"], columns="metric", values="value").astype(int)
-    return {sizes: table.loc[tuple(sizes)].to_dict() for sizes in NETWORKS}
 
 
 def remake(*, write: bool = False) -> None:
@@ -68,7 +48,7 @@ def remake(*, write: bool = False) -> None:
     different = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(_search, sizes, reached["minimum distance"]) for sizes, reached in published().items()]
-        jobs += [pool.submit(_design, sizes) for sizes in (*NETWORKS, *ABLATIONS)]
+        jobs += [pool.submit(_design, sizes) for sizes in (*NETWORK_SIZES, *ABLATION_SIZES)]
         for job in as_completed(jobs):
             made = job.result()
             verdict = ""
@@ -82,7 +62,7 @@ def remake(*, write: bool = False) -> None:
                     different.append(path.name)
             print(f"{_line(made)}  {verdict}".rstrip(), flush=True)
     if different:
-        raise ValueError(
+        raise Refused(
             f"{', '.join(sorted(different))} came out otherwise than shipped: another version of numpy or OR-tools, a "
             f"changed designer, or a slow machine ('complete: False')? "
             f"`python -m coded_resnext schemes --write` replaces them"
@@ -107,7 +87,7 @@ def _file(
     certificate = scheme.certificate()
     columns = scheme.column_sums
     write_record(
-        FOLDER, stage, scheme_path(*sizes).stem,
+        SCHEME_RECORDS, stage, scheme_path(*sizes).stem,
         parameters=sizes._asdict() | arguments, seed=seed, checkpoint=None,
         metrics={
             **{key: certificate[key] for key in ("distance", "bound", "column_spread", "close_pairs")},

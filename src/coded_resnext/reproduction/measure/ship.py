@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ... import paths
 from ...early_exit.calibration import Calibration
+from ...errors import Refused
 from ...evaluation.prediction import predict
-from ...network.weights import card_path, full_precision, shipped_checkpoint, weights_path
-from ...training.checkpoint import build_network, load_checkpoint, load_weights, run_folder
-from ...training.parameters import EvaluationParameters
+from ...files import sha256, write_atomically
+from ...network.model import build_network
+from ...network.weights import card_path, full_precision, load_weights, weights_path
+from ...training.checkpoint import load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
-from ..records.records import read_record, record_path, sha256, write_atomically
+from ..records.records import read_record, record_path
 from .exits import calibrate_run
 
 LICENCE = "MIT"
@@ -30,8 +32,7 @@ def calibrate_shipped(name: str) -> Calibration:
         ValueError: unknown weights, a plain network, or one that held no images out.
     """
     checkpoint = shipped_checkpoint(name)
-    run = Run(checkpoint, EvaluationParameters(checkpoint.description["parameters"]["preset"]))
-    return calibrate_run(run, checkpoint.folder)[0]
+    return calibrate_run(Run(checkpoint), checkpoint.folder)[0]
 
 
 def file_weights(preset: str, run: str) -> dict[str, Any]:
@@ -45,16 +46,16 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
     checkpoint = load_checkpoint(run_folder(preset, run))
     record = read_record(preset, "training", run)
     if checkpoint is None or record is None or record["checkpoint"] != checkpoint.weights_hash:
-        raise ValueError(f"run {preset}/{run} has no finished checkpoint with its record: train it first")
+        raise Refused(f"run {preset}/{run} has no finished checkpoint with its record: train it first")
     name, description = f"{preset}-{run}", checkpoint.description
-    evaluation = EvaluationParameters(preset)
-    images = Run(checkpoint, evaluation).test
+    finished = Run(checkpoint)
+    images = finished.test
     recorded = record["metrics"]["test_accuracy"]
     for dtype in (torch.float16, torch.float32):
         weights = {key: _half(value, dtype) for key, value in checkpoint.weights().items()}
-        model = build_network(description["network"], description["schemes"])
+        model = build_network(description.network, description.schemes)
         load_weights(model, {key: full_precision(value) for key, value in weights.items()}, name)
-        stored = predict(model, images, evaluation.batch_size, torch.device("cpu")).accuracy(images.labels)
+        stored = predict(model, images, finished.batch_size, torch.device("cpu")).accuracy(images.labels)
         if abs(stored - recorded) <= UNCHANGED:
             break
     path = weights_path(name)
@@ -67,8 +68,10 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         "accuracy": {"recorded": recorded, "stored": stored, "images": len(images)},
         "record": str(record_path(preset, "training", run).relative_to(paths.OUT)),
         "checkpoint": checkpoint.weights_hash,
-        "recipe": description["parameters"],
-        **{key: description[key] for key in ("network", "schemes", "data")},
+        "recipe": description.parameters,
+        "network": description.network,
+        "schemes": description.schemes,
+        "data": description.data,
     }
     write_atomically(card_path(name), (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
     return card

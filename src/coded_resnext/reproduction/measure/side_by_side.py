@@ -14,9 +14,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import RunsFailed
+from ...errors import Refused, RunsFailed, unknown
 from ...paths import PACKAGE
-from ...training.parameters import load_preset, unknown
+from ..records.presets import load_preset
 
 ROW = re.compile(r"\s*(\d+)/(\d+)\s.*\s(\d+)\s+(\d+ (?:s|min))$")  # a line of the training log: epoch, speed, time left
 
@@ -36,7 +36,7 @@ def train_together(preset: str, runs: Sequence[str], changes: Mapping[str, Any],
     listed = load_preset(preset).runs
     for run in runs:
         if run not in listed:
-            raise ValueError(unknown("run", run, listed, f"preset {preset}"))
+            raise Refused(unknown("run", run, listed, f"preset {preset}"))
     names = {run: variant_name(run, suffix) for run in runs}
     width = max(map(len, names.values()))
     children = {name: _start(preset, name, run, changes) for run, name in names.items()}

@@ -8,7 +8,8 @@ weights in data/weights are evaluated.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...data.sets import ImageSet, out_of_distribution
+from ...errors import Missing, Refused, unknown
 from ...evaluation.binary import (
     average_precisions,
     binary_classifiers,
@@ -27,16 +29,15 @@ from ...evaluation.binary import (
 )
 from ...evaluation.prediction import predict
 from ...network.cost import multiply_adds
-from ...network.devices import full_float32
-from ...network.weights import ShippedCheckpoint, is_shipped, shipped_checkpoint
+from ...network.devices import describe_device, full_float32
+from ...network.weights import is_shipped
 from ...paths import RUNS
 from ...subnetworks.measure import coupling, single_classes, size, subset_curves
 from ...subnetworks.relearning import forget_and_learn
-from ...training.checkpoint import Checkpoint, load_checkpoint, run_folder
-from ...training.fit import describe_device
-from ...training.parameters import EvaluationParameters, load_preset, unknown
+from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
-from ..figures.tables import run_kinds
+from ..records.kinds import run_kinds
+from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import begin, read_record, write_record
 from .exits import measure_exits
 
@@ -56,18 +57,21 @@ def measure_early_decoding(run: Run) -> Measured:
     return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {"curves": curve}
 
 
-def measure_specialisation(run: Run) -> Measured:
+def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
 
+    Args:
+        repeats: random removals that are averaged.
+        block: whose branches are removed; empty for that of the paper.
     Raises:
         ValueError: a block that is not coded.
     """
     names = list(run.model.schemes)
-    block = run.block or [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    block = block or [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
     if block not in names:
-        raise ValueError(unknown("block", block, names, "figure 2a"))
+        raise Refused(unknown("block", block, names, "figure 2a"))
     curve = branch_removal(
-        run.model, run.test, block, repeats=run.repeats, seed=0, batch_size=run.batch_size, device=run.device
+        run.model, run.test, block, repeats=repeats, seed=0, batch_size=run.batch_size, device=run.device
     )
     metrics = {"accuracy": curve[0]["accuracy"], "images": len(run.test)}
     for which in ("active", "inactive"):
@@ -155,7 +159,7 @@ def measure_surgery(run: Run) -> Measured:
 class Stage(NamedTuple):
     """What measures, and whether it does runs of a kind, see `run_kinds`."""
 
-    measure: Callable[[Run], Measured]
+    measure: Callable[..., Measured]
     takes: Callable[[str], bool]
 
 
@@ -206,7 +210,7 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     for name in run_names(parameters.preset):
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
         record = read_record(parameters.preset, stage, name)
-        if checkpoint is not None and _is_finished(checkpoint):
+        if checkpoint is not None and checkpoint.finished:
             record = _evaluate_anew(stage, name, checkpoint, parameters, record)
         elif record is not None:
             print(f"{name}: the committed record, since its checkpoint is not here")
@@ -219,7 +223,7 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
         if record is not None:
             records.append(record)
     if not records:
-        raise FileNotFoundError(
+        raise Missing(
             f"preset {parameters.preset} has no trained run and no record of stage {stage}: "
             f"run 03_train first, or make reproduce PRESET={parameters.preset}"
         )
@@ -230,18 +234,18 @@ def _evaluate_anew(
     stage: str, name: str, checkpoint: Checkpoint, parameters: EvaluationParameters, record: dict[str, Any] | None
 ) -> dict[str, Any] | None:
     """The record if it is of this checkpoint, else a new one; None if the stage does not take runs of this kind."""
-    (kind,) = run_kinds([checkpoint.description])
+    (kind,) = run_kinds([{"parameters": checkpoint.description.parameters}])
     if not STAGES[stage].takes(kind):
         return None
-    settings = dict(checkpoint.description["parameters"])
+    settings = dict(checkpoint.description.parameters)
     if isinstance(checkpoint, ShippedCheckpoint):
         settings |= {"shipped_weights": True}
-    if stage == "specialisation":
-        settings |= {"repeats": parameters.repeats, "block": parameters.block}
+    options = {"repeats": parameters.repeats, "block": parameters.block} if stage == "specialisation" else {}
+    settings |= options
     current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
     if current and not parameters.force and not _foreign_came(record):
         return record
-    return _evaluate_run(stage, name, Run(checkpoint, parameters), settings)
+    return _evaluate_run(stage, name, Run(checkpoint, parameters.batch_size), settings, options)
 
 
 def _foreign_came(record: dict[str, Any]) -> bool:
@@ -251,10 +255,12 @@ def _foreign_came(record: dict[str, Any]) -> bool:
     return missing and out_of_distribution(record["parameters"]["data"]) is not None
 
 
-def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+def _evaluate_run(
+    stage: str, name: str, run: Run, settings: dict[str, Any], options: dict[str, Any]
+) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
     with full_float32():
-        metrics, more = STAGES[stage].measure(run)
+        metrics, more = STAGES[stage].measure(run, **options)
     return write_record(
         run.training["preset"], stage, name,
         parameters=settings,
@@ -266,5 +272,13 @@ def _evaluate_run(stage: str, name: str, run: Run, settings: dict[str, Any]) -> 
     )  # fmt: skip
 
 
-def _is_finished(checkpoint: Checkpoint) -> bool:
-    return checkpoint.description["epoch"] == checkpoint.description["parameters"]["epochs"]
+def recorded_threshold(folder: Path, names: Sequence[str]) -> float | None:
+    """The threshold of a single class, from the binary record of a run's weights; None for several, or without one."""
+    checkpoint = load_checkpoint(folder)
+    if checkpoint is None or len(names) != 1:
+        return None
+    training = checkpoint.description.parameters
+    record = read_record(training["preset"], "binary", training["name"])
+    if record is None or record["checkpoint"] != checkpoint.weights_hash:
+        return None
+    return next((point["threshold"] for point in record["points"] if point["name"] == names[0]), None)

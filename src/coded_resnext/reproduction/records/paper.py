@@ -1,23 +1,29 @@
-"""Tables: the paper's numbers, and any DataFrame as text, Markdown and CSV.
-
-No torch here: a fresh clone shows its tables in a second.
-"""
+"""The paper's numbers, one row a number, from data/paper/*.csv; and the sizes of the schemes that its networks need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from ... import paths
-from ...training.parameters import unknown
-from .records import write_atomically
+from ...errors import Refused, unknown
+
+
+class Sizes(NamedTuple):
+    """What a scheme is asked for."""
+
+    num_classes: int
+    num_branches: int
+    num_active: int
+
 
 SAME_IN_PAPER = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
-
-# The paper's numbers
+SCHEME_RECORDS, DESIGN, SEARCH = "schemes", "design", "lexicographic"  # in data/results: they belong to no preset
+TRANSCRIBED = (Sizes(10, 10, 5), Sizes(10, 10, 3))
+NETWORK_SIZES = (*TRANSCRIBED, Sizes(100, 20, 8), Sizes(100, 20, 4), Sizes(1000, 32, 16), Sizes(1000, 32, 8))
+ABLATION_SIZES = (Sizes(1000, 32, 24), Sizes(1000, 32, 4), Sizes(100, 20, 12), Sizes(10, 10, 7))
 
 
 def paper(item: str, data: str | None = None) -> pd.DataFrame:
@@ -34,7 +40,7 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     """
     path = paths.PAPER / f"{item}.csv"
     if not path.is_file():
-        raise ValueError(unknown("item of the paper", item, sorted(file.stem for file in paths.PAPER.glob("*.csv"))))
+        raise Refused(unknown("item of the paper", item, sorted(file.stem for file in paths.PAPER.glob("*.csv"))))
     frame = pd.read_csv(path)
     if data is not None:
         there = list(frame["data_set"])
@@ -49,48 +55,8 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     return frame
 
 
-# Tables as text
-
-
-def as_text(frame: pd.DataFrame) -> str:
-    """A table with aligned columns, for the terminal."""
-    columns = [[str(name), *cells] for name, cells in _cells(frame)]
-    widths = [max(map(len, column)) for column in columns]
-    to_left = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
-    align: list[Callable[[str, int], str]] = [str.ljust if left else str.rjust for left in to_left]
-    rows = [*zip(*columns, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = ["  ".join(put(cell, width) for put, cell, width in zip(align, row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def as_markdown(frame: pd.DataFrame) -> str:
-    """A table for a README: numbers to the right."""
-    columns = [[str(name), *cells] for name, cells in _cells(frame)]
-    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in zip(*columns, strict=True)]
-    rule = "|".join("--:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame)
-    return "\n".join([f"| {rows[0]} |", f"|{rule}|", *(f"| {row} |" for row in rows[1:])]) + "\n"
-
-
-def save_table(frame: pd.DataFrame, preset: str, stem: str) -> tuple[Path, Path]:
-    """Write figures/<preset>/<stem>.md, rounded for reading, and .csv in full; return both paths."""
-    folder = paths.FIGURES / preset
-    written = folder / f"{stem}.md", folder / f"{stem}.csv"
-    write_atomically(written[0], as_markdown(frame).encode())
-    write_atomically(written[1], frame.to_csv(index=False, lineterminator="\n").encode())
-    return written
-
-
-def _cells(frame: pd.DataFrame) -> list[tuple[object, list[str]]]:
-    """The cells of every column, numbers with as many decimals as the column needs; missing ones are empty."""
-    columns = []
-    for name in frame:
-        values = frame[name]
-        form = "{}"
-        if pd.api.types.is_numeric_dtype(values):
-            there = values.dropna().astype(float)
-            most = 2 if there.abs().max() >= 2 else 4
-            decimals = next((few for few in range(most) if (there.round(few) == there).all()), most)
-            form = f"{{:.{decimals}f}}"
-        columns.append((name, ["" if pd.isna(value) else form.format(value) for value in values]))
-    return columns
+def published() -> dict[Sizes, dict[str, int]]:
+    """What the paper's published schemes reach: numbers by metric, for every network's sizes."""
+    numbers = paper("published-schemes")
+    table = numbers.pivot(index=["classes", "branches", "active"], columns="metric", values="value").astype(int)
+    return {sizes: table.loc[tuple(sizes)].to_dict() for sizes in NETWORK_SIZES}

@@ -6,24 +6,28 @@ and hold no host name, user name or absolute path.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ...errors import Refused
+from ...files import write_atomically
 from ...paths import COMMITTED_RESULTS, RESULTS, ROOT
 
 SCHEMA = 1
 GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
+
+Record = Mapping[str, Any]
+
+SHOWN_DROP = 0.5  # percentage points: the target whose exits are shown
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,20 @@ class Beginning:
     clock: float
     environment: dict[str, Any]
 
+    def on(self, device: str) -> Beginning:
+        """The same, of a run that now knows what it runs on."""
+        return replace(self, environment={**self.environment, "device": device})
+
     def elapsed(self) -> float:
         """Seconds since."""
         return time.perf_counter() - self.clock
 
 
-def begin(device: str) -> Beginning:
+def begin(device: str = "") -> Beginning:
     """To be called before a run computes anything.
 
     Args:
-        device: what it runs on, in words without a host name.
+        device: what it runs on, in words without a host name; see also `Beginning.on`.
     """
     return Beginning(datetime.now(UTC), time.perf_counter(), environment(device))
 
@@ -76,7 +84,7 @@ def write_record(
     """
     for key, value in metrics.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"metric {key!r} of {stage}-{name} must be a finite number, got {value!r}")
+            raise Refused(f"metric {key!r} of {stage}-{name} must be a finite number, got {value!r}")
     content = {
         "schema": SCHEMA,
         "stage": stage,
@@ -131,34 +139,8 @@ def metric(record: Mapping[str, Any], key: str) -> float:
     if key not in record["metrics"]:
         there = ", ".join(sorted(record["metrics"]))
         which = f"{record['stage']}-{record['name']}"
-        raise ValueError(f"record {which} has no metric {key!r}, but {there}: repeat its stage")
+        raise Refused(f"record {which} has no metric {key!r}, but {there}: repeat its stage")
     return record["metrics"][key]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there.
-
-    Raises:
-        OSError: naming the file, for instance when the disk is full; what was there before stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = f"could not write {path.name} ({error.strerror}); what was there before is kept"
-        raise OSError(error.errno, reason) from error
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -186,8 +168,19 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"record {path.name} is damaged ({error}): remove it and repeat its stage") from None
+        raise Refused(f"record {path.name} is damaged ({error}): remove it and repeat its stage") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         has = content.get("schema") if isinstance(content, dict) else None
-        raise ValueError(f"record {path.name} has schema {has}, this version reads {SCHEMA}: repeat its stage")
+        raise Refused(f"record {path.name} has schema {has}, this version reads {SCHEMA}: repeat its stage")
     return content
+
+
+def piece(record: Record, key: str) -> Any:
+    """What a record has beyond scalars: curves, points, histograms.
+
+    Raises:
+        ValueError: naming the record that lacks it.
+    """
+    if key not in record:
+        raise Refused(f"record {record['stage']}-{record['name']} has no {key!r}: repeat its stage")
+    return record[key]

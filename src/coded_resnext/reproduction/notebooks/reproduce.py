@@ -7,7 +7,6 @@ checkpoints, is not done again.
 
 from __future__ import annotations
 
-import ast
 import concurrent.futures
 import contextlib
 import hashlib
@@ -18,20 +17,18 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
-from ...errors import NotebookFailed
-from ...paths import COMMITTED_RESULTS, FIGURES, NOTEBOOKS, OUT, PACKAGE, PAPER, PRESETS, RESULTS, RUNS, WEIGHTS
-from ...training.parameters import load_preset, to_plain, typed, unknown
-from ..records.records import sha256, write_atomically
+from ...files import sha256, write_atomically
+from ...paths import COMMITTED_RESULTS, FIGURES, OUT, PACKAGE, PAPER, PRESETS, RESULTS, RUNS, WEIGHTS
+from ...training.parameters import to_plain
+from ..records.presets import load_preset
+from .strict import check_parameters, default_parameters, read_notebook, run
 
 TRAIN = "03_train"
-KERNEL = "python3"
 SHOWS = {  # the stages whose records a notebook shows; what it has not written itself may come from git
     "04_accuracy": ("accuracy",),
     "05_specialisation": ("specialisation",),
@@ -60,70 +57,6 @@ class Unit:
         return RUNS / self.preset / "notebooks" / f"{self.name}.ipynb"
 
 
-def notebook_names() -> list[str]:
-    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-
-
-def default_parameters(name: str) -> dict[str, Any]:
-    """The variables of a notebook's parameters cell.
-
-    Raises:
-        ValueError: an unknown notebook; one without such a cell, or with something else than literals in it.
-    """
-    tagged = [cell for cell in _read(name).cells if "parameters" in cell.metadata.get("tags", [])]
-    if len(tagged) != 1:
-        raise ValueError(f"{name}.ipynb needs one cell tagged 'parameters', it has {len(tagged)}")
-    values = {}
-    for statement in ast.parse(tagged[0].source).body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        if not isinstance(target, ast.Name) or statement.value is None:
-            raise ValueError(f"the parameters cell of {name}.ipynb holds more than `name = literal` lines")
-        values[target.id] = ast.literal_eval(statement.value)
-    return values
-
-
-def check_parameters(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters as the notebook can take them.
-
-    Raises:
-        ValueError: one that the notebook does not have, with the closest names.
-        TypeError: a value of another type than the default's.
-    """
-    defaults = default_parameters(name)
-    for key in parameters:
-        if key not in defaults:
-            raise ValueError(unknown("parameter", key, defaults, f"{name}.ipynb"))
-    checked = {key: typed(key, value, defaults[key], f"{name}.ipynb") for key, value in parameters.items()}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in checked.items()}
-
-
-def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
-    """Execute one notebook with papermill, and write the executed copy.
-
-    Raises:
-        ValueError, TypeError: parameters it cannot take, see `check_parameters`.
-        NotebookFailed: a cell raised.
-    """
-    checked = check_parameters(name, parameters)
-    # What the kernel would say of itself at every start: its debugger of frozen modules, tqdm of missing widgets.
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(
-            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
-            stderr_file=sys.stderr, extra_arguments=["--log-level=ERROR"],
-        )  # fmt: skip
-    except PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"{name}.ipynb stopped in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"the executed copy is {output.relative_to(OUT) if output.is_relative_to(OUT) else output}"
-        ) from None
-
-
 def reproduce(preset: str, *, force: bool = False) -> None:
     """Run a preset's notebooks in order, skipping what is done, and print its claims beside the measurements.
 
@@ -148,7 +81,7 @@ def reproduce(preset: str, *, force: bool = False) -> None:
             for done in [pool.submit(_execute_named, unit, force) for unit in work]:
                 done.result()
     from ..figures.claims import claims
-    from ..records.paper import as_text
+    from ..figures.text import as_text
 
     print(f"\n{as_text(claims(preset))}")
 
@@ -224,54 +157,11 @@ def is_done(unit: Unit) -> bool:
     return all((OUT / name).is_file() and sha256(OUT / name) == known for name, known in stamp["outputs"].items())
 
 
-def publish(preset: str) -> list[str]:
-    """Copy the outputs of a reproduction into the notebooks in git, without anything that changes from run to run.
-
-    Progress (stderr), execution times, host paths in metadata and injected parameters stay behind. 03_train
-    shows its first run.
-
-    Returns:
-        The notebooks that were rewritten.
-    """
-    done: dict[str, Unit] = {}
-    for unit in units(preset):
-        done.setdefault(unit.notebook, unit)
-    for name, unit in done.items():
-        executed = nbformat.read(unit.executed, as_version=4)
-        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-        notebook = _read(name)
-        count = 0  # as in a fresh kernel: nbval takes a cell with outputs and no number for a mistake
-        for cell, source in zip(notebook.cells, ran, strict=True):
-            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
-            if cell.cell_type == "code":
-                count += 1
-                cell.outputs = [output for output in source.outputs if output.get("name") != "stderr"]
-                for output in cell.outputs:
-                    if output.output_type == "execute_result":
-                        output.execution_count = count
-                    if "metadata" in output:
-                        output.metadata = {}
-                cell.execution_count = count
-        notebook.metadata = {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
-            "language_info": {"name": "python"},
-        }
-        write_atomically(NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
-    return list(done)
-
-
-def _read(name: str) -> nbformat.NotebookNode:
-    path = NOTEBOOKS / f"{name}.ipynb"
-    if not path.is_file():
-        raise ValueError(unknown("notebook", name, notebook_names()))
-    return nbformat.read(path, as_version=4)
-
-
 def _inputs(unit: Unit) -> str:
     """A hash of all that decides what a unit shows, but for records that notebooks write: code, parameters, the
     checkpoints and shipped weights it would evaluate, and records that commands write.
     """
-    parts = [cell.source for cell in _read(unit.notebook).cells if cell.cell_type == "code"]
+    parts = [cell.source for cell in read_notebook(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
     files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(PACKAGE.rglob(kind))]
     files += [PRESETS / f"{unit.preset}.yaml", *sorted(PAPER.glob("*.csv"))]

@@ -1,0 +1,46 @@
+"""The outputs of a reproduction copied into the notebooks in git."""
+
+from __future__ import annotations
+
+import nbformat
+
+from ...files import write_atomically
+from ...paths import NOTEBOOKS
+from .reproduce import Unit, units
+from .strict import KERNEL, read_notebook
+
+
+def publish(preset: str) -> list[str]:
+    """Copy the outputs of a reproduction into the notebooks in git, without anything that changes from run to run.
+
+    Progress (stderr), execution times, host paths in metadata and injected parameters stay behind. 03_train
+    shows its first run.
+
+    Returns:
+        The notebooks that were rewritten.
+    """
+    done: dict[str, Unit] = {}
+    for unit in units(preset):
+        done.setdefault(unit.notebook, unit)
+    for name, unit in done.items():
+        executed = nbformat.read(unit.executed, as_version=4)
+        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        notebook = read_notebook(name)
+        count = 0  # as in a fresh kernel: nbval takes a cell with outputs and no number for a mistake
+        for cell, source in zip(notebook.cells, ran, strict=True):
+            cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+            if cell.cell_type == "code":
+                count += 1
+                cell.outputs = [output for output in source.outputs if output.get("name") != "stderr"]
+                for output in cell.outputs:
+                    if output.output_type == "execute_result":
+                        output.execution_count = count
+                    if "metadata" in output:
+                        output.metadata = {}
+                cell.execution_count = count
+        notebook.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
+            "language_info": {"name": "python"},
+        }
+        write_atomically(NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
+    return list(done)
