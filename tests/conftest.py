@@ -3,16 +3,15 @@
 import os
 import tempfile
 
-_scratch = None
-if "CODED_RESNEXT_OUT" not in os.environ:  # before the package is imported: its folders are constants
-    _scratch = tempfile.TemporaryDirectory()
-    os.environ["CODED_RESNEXT_OUT"] = _scratch.name
+# Before the package is imported, since its folders are constants. Tests that run side by side have a folder each.
+_scratch = tempfile.TemporaryDirectory()
+os.environ["CODED_RESNEXT_OUT"] = _scratch.name
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from coded_resnext import CodedResNeXt, load_images, load_scheme, paths, records  # noqa: E402
+from coded_resnext import CodedResNeXt, load_images, load_scheme, paths  # noqa: E402
 
 
 @pytest.fixture
@@ -39,8 +38,8 @@ def randomise_batch_norm():
 @pytest.fixture
 def no_records(monkeypatch, tmp_path):
     """Neither own nor committed records, and figures that go elsewhere."""
-    monkeypatch.setattr(records, "RESULTS", tmp_path / "own")
-    monkeypatch.setattr(records, "COMMITTED_RESULTS", tmp_path / "committed")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "own")
+    monkeypatch.setattr(paths, "COMMITTED_RESULTS", tmp_path / "committed")
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
 
 

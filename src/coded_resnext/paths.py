@@ -9,7 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = PACKAGE.parents[1]
-ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+IS_CHECKOUT = (_CHECKOUT / "pyproject.toml").is_file()
+ROOT = _CHECKOUT if IS_CHECKOUT else Path.cwd()
 
 NOTEBOOKS = ROOT / "notebooks"
 PRESETS = NOTEBOOKS / "presets"

@@ -13,7 +13,7 @@ import torch
 from coded_resnext.errors import CheckpointError
 from coded_resnext.network.weights import load_weights, read_weights
 from coded_resnext.reproduction.measure.train import train
-from coded_resnext.training.checkpoint import load_checkpoint, run_folder, save_checkpoint
+from coded_resnext.training.checkpoint import Description, load_checkpoint, run_folder, save_checkpoint
 from coded_resnext.training.parameters import TrainingParameters
 
 TINY = TrainingParameters(
@@ -107,7 +107,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder):
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
     try:
         with pytest.raises(OSError, match=r"could not write model\.safetensors.*what was there before is kept"):
-            save_checkpoint(folder, {"w": torch.zeros(5000)}, {}, {"epoch": 2})
+            save_checkpoint(folder, {"w": torch.zeros(5000)}, {}, Description({}, {}, {}, {}, epoch=2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert load_checkpoint(folder).weights_hash == before.weights_hash

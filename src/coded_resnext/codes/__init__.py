@@ -1,1 +1,1 @@
-"""Coding schemes (section 3.1, appendix A): what a scheme is, how far apart its words can be, and how one is designed."""
+"""Coding schemes (section 3.1, appendix A): what a scheme is, how far apart words can be, and how one is designed."""

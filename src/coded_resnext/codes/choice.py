@@ -3,15 +3,22 @@
 The paper picks greedily and ends with columns a few words apart. Equal columns are N equations over a choice. An
 annealing and a descent bring the columns within one or two of their target; then two exchanges at once are looked up
 that cancel what is left, or words that have room move a 1. A small packing leaves too few exchanges for that and may
-have no room: there an exact solver finishes (`exact.py`).
+have no room: there an exact solver finishes, CP-SAT of OR-tools. For small sizes it also chooses among all words of the
+weight: then it finds a scheme of the distance, or proves that none has equal columns.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from itertools import combinations
+
 import numpy as np
 
-from . import annealing, exact
+from . import annealing
 from .effort import CALL, ELEMENT, Effort
+
+log = logging.getLogger(__name__)
 
 LARGEST_PACKING = 4_000  # words a choice is made from: their table of shared ones takes 64 MB
 SIEVE = (1 << 20) - 1
@@ -52,7 +59,7 @@ def choose(
         level = annealing.level(rows[chosen], distance, effort.part(effort.left / 2), rng)
         if level is not None:
             return level
-    return exact.solve(rows, num_classes, distance, effort)
+    return solve(rows, num_classes, distance, effort)
 
 
 class _Table:
@@ -193,3 +200,60 @@ def _choose_halves(
         degree = table.close[np.ix_(picked, picked)].sum(axis=0)
         picked = np.delete(picked, int(degree.argmax()))
     return rows[picked]
+
+
+def solve(rows: np.ndarray, num_classes: int, distance: int, effort: Effort) -> np.ndarray | None:
+    """Choose K words at pairwise this distance or more, columns as equal as can be.
+
+    Args:
+        rows: (M, N) booleans of equal weight. Where they are no packing yet, every subset of the columns that two words
+            must not share becomes a constraint: for small N only.
+    Returns:
+        (K, N) booleans; None where OR-tools is missing, or where it finds nothing within the effort, or proves that
+        there is nothing, which the log tells.
+    """
+    if effort.spent:
+        return None
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError:
+        log.warning("OR-tools is missing, which may find what is not found now: pip install 'coded-resnext[design]'")
+        return None
+    model = cp_model.CpModel()
+    take = [model.new_bool_var("") for _ in rows]
+    model.add(sum(take) == num_classes)
+    full, rest = divmod(num_classes * int(rows[0].sum()), rows.shape[1])
+    for column in rows.T:
+        total = sum(take[index] for index in np.flatnonzero(column))
+        model.add_linear_constraint(total, full, full + (rest > 0))
+    for group in _conflicts(rows, distance):
+        model.add_at_most_one(take[index] for index in group)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 0
+    solver.parameters.max_deterministic_time = max(0.0, effort.left)  # its unit is about a second
+    status = solver.solve(model)
+    effort.spend(solver.response_proto.deterministic_time)
+    if status == cp_model.INFEASIBLE:
+        log.info("  proven: no %d of %d words at distance %d have equal columns", num_classes, len(rows), distance)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None
+    return rows[[solver.boolean_value(variable) for variable in take]]
+
+
+def _conflicts(rows: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Indices of words of which one at most may be taken; together they bar every pair that is too close.
+
+    Words of weight w at a distance below d share w − d/2 + 1 ones, and N − w − d/2 + 1 zeros. Groups of either kind
+    would do; with both, what the solver can conclude is stronger.
+    """
+    ones = rows.astype(np.float32)
+    shared = ones @ ones.T
+    weight, num_branches = int(rows[0].sum()), rows.shape[1]
+    if (np.triu(shared, 1) <= weight - distance // 2).all():
+        return
+    for digits, w in ((rows, weight), (~rows, num_branches - weight)):
+        for columns in combinations(range(num_branches), w - distance // 2 + 1):
+            group = np.flatnonzero(digits[:, columns].all(axis=1))
+            if len(group) > 1:
+                yield group

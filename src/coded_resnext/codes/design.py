@@ -6,11 +6,11 @@ distance (`bounds.py`) and stops where nothing better exists. The ways to a sche
 * all words of the weight, where K needs them all;
 * the words of one weight in an algebraic code (`algebraic.py`);
 * annealing from random words (`annealing.py`), for all sizes with some room;
-* an exact solver over all words (`exact.py`), where they are few;
+* an exact solver over all words (`choice.py`), where they are few;
 * whole orbits of words under turns of the columns (`orbits.py`);
 * the lexicographic list, enlarged by exchanges (`packing.py`).
 
-Where a way gives more than K words, `choosing.py` takes K of them with equal columns. Last, the pairs of
+Where a way gives more than K words, `choice.py` takes K of them with equal columns. Last, the pairs of
 classes at the minimum distance are made few. Weights above N/2 are designed as complements: same distances.
 """
 
@@ -23,8 +23,7 @@ from time import thread_time
 import numpy as np
 
 from ..errors import Refused
-from . import algebraic, annealing, exact, orbits, packing
-from . import choice as choosing
+from . import algebraic, annealing, choice, orbits, packing
 from .bounds import check_sizes, distance_bound, fewest_close_pairs
 from .effort import Effort
 from .scheme import CodingScheme
@@ -136,7 +135,7 @@ class _Search:
             return rows, "annealing"
         if math.comb(*self.sizes[1:]) <= FEW_WORDS:
             words = packing.to_rows(packing.words_of_weight(*self.sizes[1:]), self.sizes[1])
-            if (rows := exact.solve(words, self.sizes[0], distance, effort.part(effort.left / 2))) is not None:
+            if (rows := choice.solve(words, self.sizes[0], distance, effort.part(effort.left / 2))) is not None:
                 return rows, "exact choice among all words"
         if found := self._symmetric(distance, effort.part(effort.left / 2), rng):
             return found
@@ -148,7 +147,7 @@ class _Search:
     def _choose(
         self, words: packing.Words, distance: int, effort: Effort, rng: np.random.Generator
     ) -> np.ndarray | None:
-        return choosing.choose(packing.to_rows(words, self.sizes[1]), self.sizes[0], distance, effort, rng)
+        return choice.choose(packing.to_rows(words, self.sizes[1]), self.sizes[0], distance, effort, rng)
 
     def _symmetric(
         self, distance: int, effort: Effort, rng: np.random.Generator
@@ -205,6 +204,11 @@ class _Search:
             rows = packing.to_rows(words[rng.choice(len(words), num_classes, replace=False)], num_branches)
         else:
             rows = annealing.balanced_rows(num_classes, num_branches, num_active, rng)
+            present: set[bytes] = set()
+            for row in rows:  # one that is there already is drawn anew; the columns are made equal below
+                while row.tobytes() in present:
+                    row[:] = rng.permutation(row)
+                present.add(row.tobytes())
         present = {row.tobytes() for row in rows}
         while np.ptp(columns := rows.sum(axis=0)) > 1:
             full, empty = int(columns.argmax()), int(columns.argmin())

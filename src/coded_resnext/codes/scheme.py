@@ -11,16 +11,15 @@ No torch in this module: notebooks that only look at codes start in a second.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import Missing, Refused
-from ..paths import PACKAGE
 
-SCHEMES = PACKAGE / "codes" / "schemes"
+SCHEMES = Path(__file__).with_name("schemes")
 
 SIZES = ("classes", "branches", "active", "min_distance")  # header lines that the words themselves determine
 VOLATILE = "seconds"  # differs from run to run: kept out of the files, so that a regenerated file is the same file
@@ -60,7 +59,7 @@ class CodingScheme:
         for k, word in enumerate(self.words):
             earlier = first_seen.setdefault(word.tobytes(), k)
             if earlier != k:
-                raise Refused(f"classes {earlier} and {k} have the same codeword {digits(word)}: make them differ")
+                raise Refused(f"classes {earlier} and {k} have the same codeword {word_text(word)}: make them differ")
 
     @property
     def num_classes(self) -> int:
@@ -145,7 +144,7 @@ class CodingScheme:
     def to_text(self, **header: object) -> str:
         """One codeword a line, `# key: value` lines on top."""
         lines = [f"# {key}: {value}" for key, value in header.items()]
-        return "\n".join(lines + [digits(word) for word in self.words]) + "\n"
+        return "\n".join(lines + [word_text(word) for word in self.words]) + "\n"
 
     def header(self) -> dict[str, object]:
         """What stands on top of a scheme's file: the sizes, and the provenance as far as it is the same every time."""
@@ -203,7 +202,7 @@ class CodingScheme:
         return cls.from_text(Path(path).read_text(encoding="utf-8", errors="replace"), source=Path(path).name)
 
 
-def digits(word: np.ndarray) -> str:
+def word_text(word: np.ndarray) -> str:
     """A codeword (N,) as text."""
     return "".join("1" if bit else "0" for bit in word)
 
@@ -277,3 +276,8 @@ def load_scheme(num_classes: int, num_branches: int, num_active: int) -> CodingS
             f"Make one: design_scheme({num_classes}, {num_branches}, {num_active})"
         )
     return CodingScheme.load(path)
+
+
+def first_stage(blocks: Sequence[str]) -> list[str]:
+    """Those of the first coded stage among coded blocks that are given in network order."""
+    return [name for name in blocks if name.split(".")[0] == blocks[0].split(".")[0]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -126,15 +126,18 @@ def rand_augment(configuration: str, mean: tuple[float, ...], size: int) -> obje
     )
     for op in transform.ops:
         if op.name.startswith("Posterize"):
-            op.aug_fn = _posterize_from_zero(op.aug_fn)
+            op.aug_fn = _PosterizeFromZero(op.aug_fn)
     return transform
 
 
-def _posterize_from_zero(posterize):
-    def safe(image: Image.Image, bits: int, **kwargs: object) -> Image.Image:
-        return Image.new(image.mode, image.size) if bits == 0 else posterize(image, bits, **kwargs)
+@dataclass(frozen=True)
+class _PosterizeFromZero:
+    """A class and no closure, since workers that are spawned get it pickled."""
 
-    return safe
+    posterize: Callable[..., Image.Image]
+
+    def __call__(self, image: Image.Image, bits: int, **kwargs: object) -> Image.Image:
+        return Image.new(image.mode, image.size) if bits == 0 else self.posterize(image, bits, **kwargs)
 
 
 class _HostBatches(Dataset):

@@ -10,7 +10,7 @@ Small images live in memory as uint8. Images of several sizes stay on disk and a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +22,8 @@ from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from .. import paths
 from ..errors import Missing, Refused
-from ..paths import RAW
 
 # Channel means and deviations of the training images, 0 … 1, as the paper's code has them; ImageNet's are
 # torchvision's. Sets that are not here, and live in memory, are measured.
@@ -37,6 +37,8 @@ DIGITS_TEST = 500  # of 1,797, stratified
 PATCHES = 500  # as many images of nothing as there are test digits
 HOLDOUT_SEED = 0  # the same images are held out of every run, whatever its own seed
 CENTRE_CROP = 0.875  # evaluation crops this share of the shorter side, the usual 224 of 256
+
+MODES = {1: ("L", "grey"), 3: ("RGB", "colour")}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class ImageSet:
         return torch.stack([to_uint8(centre_crop(read_image(f), self.image_size)) for f in self.files[start:stop]])
 
 
-def load_images(name: str, split: str, *, image_size: int = 0, root: Path = RAW) -> ImageSet:
+def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None = None) -> ImageSet:
     """One split of a data set.
 
     Args:
@@ -115,6 +117,7 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path = RAW)
     """
     if split not in ("train", "test"):
         raise Refused(f"split is 'train' or 'test', got {split!r}")
+    root = root or paths.RAW
     if name == "digits":
         return _digits(split)
     if name != Path(name).name or name in ("", ".", ".."):
@@ -130,7 +133,7 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path = RAW)
     )
 
 
-def out_of_distribution(name: str, *, root: Path = RAW) -> ImageSet | None:
+def out_of_distribution(name: str, *, root: Path | None = None) -> ImageSet | None:
     """Test images of no class of `name`, or None when it has no partner or the partner is not there."""
     partner = PARTNERS.get(name)
     if partner is None:
@@ -141,6 +144,16 @@ def out_of_distribution(name: str, *, root: Path = RAW) -> ImageSet | None:
         return load_images(partner, "test", root=root)
     except FileNotFoundError:
         return None
+
+
+def has_partner(name: str, *, root: Path | None = None) -> bool:
+    """Whether `out_of_distribution` has images, without reading them."""
+    partner = PARTNERS.get(name)
+    if partner in (None, "photo-patches"):
+        return partner is not None
+    root = root or paths.RAW
+    archives = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}  # as torchvision unpacks them
+    return (root / partner / "test").is_dir() or (root / archives[partner]).is_dir()
 
 
 def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet | None]:
@@ -328,3 +341,32 @@ def _read_or_download(kind: Callable[..., Any], name: str, train: bool, root: Pa
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             return kind(str(root), train=train, download=True)
+
+
+def read_for(path: Path, channels: int, data: Mapping[str, Any]) -> Tensor:
+    """An image file, normalised: (1, C, H, W) float32.
+
+    Args:
+        channels: that the network reads, 1 or 3.
+        data: `image_size`, `mean`, `std`, and `crop`: whether larger images are cut, as in evaluation.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no image, or one of another size or mode, saying what is expected.
+    """
+    if not path.is_file():
+        raise Missing(f"there is no image {path}")
+    image = read_image(path, mode=None)
+    mode, word = MODES[channels]
+    if image.mode != mode:
+        raise Refused(
+            f"{path} has mode {image.mode}, this network reads {word} images, mode {mode}: "
+            f"convert it with Pillow's image.convert({mode!r})"
+        )
+    size = data["image_size"]
+    if data["crop"]:
+        image = centre_crop(image, size)
+    elif image.size != (size, size):
+        raise Refused(
+            f"{path} is {image.width}x{image.height}, this network was trained on {size}x{size}: resize it first"
+        )
+    return normalise(to_uint8(image)[None], data["mean"], data["std"])

@@ -5,8 +5,6 @@ Nothing here is chosen on the test set, and the test set sees each choice once.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,75 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..evaluation.prediction import Predictions, percent_equal
-from ..network.cost import multiply_adds
 from ..network.decoding import decode
 from ..network.model import CodedResNeXt
-from .calibration import SOFTMAX, Calibration, Target
+from .calibration import SOFTMAX, Calibration
 from .channel import evidence
-from .stopping import STOPS_ABOVE, Exits, StoppingRule
-from .thresholds import Answers, OperatingPoint, for_accuracy, for_budget, for_shares, operating_points
+from .stopping import Exits, StoppingRule
+from .targets import BUDGETS
+from .thresholds import Answers, OperatingPoint
 
-DROPS = (0.0, 0.5, 1.0)  # percentage points of accuracy that may be lost
-BUDGETS = (25, 50, 75, 100)  # percent of the whole network's multiply-adds
 KINDS = ("soft", "hard")  # of decisions about bits
 SHOWN = 6  # images of each exit in the figure
-
-
-def exit_costs(model: CodedResNeXt, rule: StoppingRule, image_size: int) -> np.ndarray:
-    """(B + 1,) multiply-adds of an answer at each coded block and at the softmax, by share of the whole network's.
-
-    Energies, decoding and scoring are counted, wherever the rule decodes.
-    """
-    cost = multiply_adds(model, image_size)
-    deciding = np.cumsum([rule.decision_cost(name) if name in rule.reads else 0 for name in model.schemes])
-    spent = [cost.until(name, whole=False) for name in model.schemes] + [cost.total]
-    return (np.array(spent) + np.append(deciding, deciding[-1])) / cost.total
-
-
-def what_it_says(rule: StoppingRule, predictions: Predictions, labels: Tensor, cost: np.ndarray) -> Answers:
-    """What a policy says of images at every coded block, and the softmax behind them."""
-    readings = list(rule.read_all(predictions.energies).values())
-    sign = 1 if STOPS_ABOVE[rule.policy] else -1
-    right = [reading.labels == labels for reading in readings] + [predictions.logits.argmax(1) == labels]
-    scores = torch.stack([sign * reading.score.double() for reading in readings], 1)
-    return Answers(scores.numpy(), torch.stack(right, 1).numpy(), cost)
-
-
-def fit_targets(
-    model: CodedResNeXt, calibration: Calibration, held: Predictions, labels: Tensor, image_size: int
-) -> tuple[Calibration, dict[str, list[OperatingPoint]]]:
-    """Thresholds of every policy for every accuracy drop and budget, from held-out images.
-
-    Returns:
-        The calibration with them, and each policy's operating points.
-    """
-    whole = held.accuracy(labels) / 100
-    targets, points = [], {}
-    for policy in STOPS_ABOVE:
-        rule = StoppingRule(model.schemes, policy, {}, calibration).everywhere()
-        points[policy] = operating_points(what_it_says(rule, held, labels, exit_costs(model, rule, image_size)))
-        chosen = {("drop", drop): for_accuracy(points[policy], whole - drop / 100) for drop in DROPS}
-        chosen |= {("budget", budget): for_budget(points[policy], budget / 100) for budget in BUDGETS}
-        targets += [
-            Target(policy, kind, value, to_thresholds(rule, point.cuts), 100 * point.accuracy, 100 * point.cost)
-            for (kind, value), point in chosen.items()
-            if point is not None
-        ]
-    return dataclasses.replace(calibration, targets=tuple(targets)), points
-
-
-def best_policy(calibration: Calibration, drop: float) -> str:
-    """The policy that costs least for an accuracy drop on the held-out images."""
-    fitting = [target for target in calibration.targets if (target.kind, target.value) == ("drop", drop)]
-    return min(fitting, key=lambda target: target.multiply_adds).policy
-
-
-def to_thresholds(rule: StoppingRule, cuts: np.ndarray) -> dict[str, float]:
-    """Cuts on scores of which higher is more content, as the policy's thresholds."""
-    open_exits = {name: float(cut) for name, cut in zip(rule.schemes, cuts, strict=True) if math.isfinite(cut)}
-    if rule.policy == "patience":  # a cut halfway between two numbers of blocks
-        return {name: float(math.ceil(cut)) for name, cut in open_exits.items()}
-    return {name: cut if STOPS_ABOVE[rule.policy] else -cut for name, cut in open_exits.items()}
 
 
 def shares(exits: Exits, coded_blocks: int) -> list[float]:
@@ -102,13 +41,6 @@ def tradeoff(points: Sequence[OperatingPoint], answers: Answers) -> list[dict[st
         if row not in rows[-1:]:
             rows.append(row)
     return rows
-
-
-def equal_shares(rule: StoppingRule, held: Predictions, labels: Tensor) -> dict[str, float]:
-    """Thresholds under which as many held-out images leave at each coded block as reach the softmax."""
-    blocks = len(rule.schemes)
-    scores = what_it_says(rule, held, labels, np.zeros(blocks + 1)).scores
-    return to_thresholds(rule, for_shares(scores, [1 / (blocks + 1)] * blocks))
 
 
 def decoders(

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..errors import Refused
-from ..network.block import CodedBottleneck, coded_sum, gram_matrices
-from ..network.model import CodedResNeXt
+from ..network.block import CodedBottleneck, gram_matrices
+from ..network.model import CodedResNeXt, check_normalised
 from .calibration import Calibration
 from .stopping import Exits, Reading, StoppingRule
 
@@ -48,12 +47,7 @@ class EarlyExit:
         if calibration is not None:
             calibration.check(model)
         self.model = model.eval()
-        for name in model.schemes:
-            if model.get_submodule(name).coded_sum is not coded_sum:
-                raise Refused(
-                    f"block {name} sums its branches otherwise than equation 3 (branch_sum, write_out): "
-                    f"its energies are not those that early exit computes"
-                )
+        check_normalised(model)
         self._blocks: list[tuple[str, CodedBottleneck]] = [
             (name, model.get_submodule(name)) for name in model.block_names
         ]

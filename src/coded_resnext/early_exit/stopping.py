@@ -10,12 +10,15 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..errors import Refused, unknown
+from ..network.cost import multiply_adds
 from ..network.decoding import codeword_distances
+from ..network.model import CodedResNeXt
 from .calibration import SOFTMAX, Calibration
 from .channel import evidence
 
@@ -209,6 +212,16 @@ class StoppingRule:
         if self.policy == "posterior":
             return 4 * n + n * k + k
         return n + n * k + k + (2 * k if self.policy == "entropy" else 0)
+
+    def costs(self, model: CodedResNeXt, image_size: int) -> np.ndarray:
+        """(B + 1,) multiply-adds of an answer at each coded block and at the softmax, by share of the whole network's.
+
+        Energies, decoding and scoring are counted, wherever the rule decodes.
+        """
+        cost = multiply_adds(model, image_size)
+        deciding = np.cumsum([self.decision_cost(name) if name in self.reads else 0 for name in model.schemes])
+        spent = [cost.until(name, whole=False) for name in model.schemes] + [cost.total]
+        return (np.array(spent) + np.append(deciding, deciding[-1])) / cost.total
 
     def _codewords(self, name: str, energies: Tensor) -> Tensor:
         """(K, N), of the type and on the device of the energies."""

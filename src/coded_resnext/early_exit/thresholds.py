@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import Refused
-
 FOLDS = 5
 PRICES = np.geomspace(1e-3, 3.0, 30)  # of the whole network's cost, in units of accuracy
 PARTS = (1.0, 0.95, 0.9, 0.75, 0.5)  # of the images for whom leaving pays
@@ -89,29 +87,6 @@ def for_accuracy(points: Sequence[OperatingPoint], least: float) -> OperatingPoi
 def for_budget(points: Sequence[OperatingPoint], most: float) -> OperatingPoint | None:
     """The most accurate point that costs at most so much; None when even the first exit is dearer."""
     return next((point for point in points if point.cost <= most), None)
-
-
-def for_shares(scores: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Cuts (B,) under which the given shares of the images leave at each exit, as nearly as equal scores allow.
-
-    Args:
-        scores: (n, B); higher is more content.
-        shares: B numbers, 0 … 1, whose sum is at most 1; the rest reaches the softmax.
-    Raises:
-        ValueError: another number of shares, a negative one, or a sum above 1.
-    """
-    n, blocks = scores.shape
-    if len(shares) != blocks or min(shares) < 0 or sum(shares) > 1 + 1e-9:
-        raise Refused(f"an exit distribution is {blocks} shares of at least 0 and a sum of at most 1, got {shares}")
-    cuts = np.full(blocks, np.inf)
-    there = np.ones(n, dtype=bool)
-    for b, share in enumerate(shares):
-        wanted = min(round(share * n), int(there.sum()))
-        if wanted:
-            ordered = np.sort(scores[there, b])[::-1]
-            cuts[b] = _between(ordered, wanted)
-            there &= ~(scores[:, b] >= cuts[b])
-    return cuts
 
 
 def _sweep(answers: Answers, part: float) -> list[np.ndarray]:

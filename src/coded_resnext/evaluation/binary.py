@@ -1,10 +1,8 @@
-"""What the paper measures on a trained network (sections 4.2 to 4.4): accuracy, branch removal, binary
-classifiers, early decoding. Nothing here trains, and only the measures themselves look at labels.
-"""
+"""Binary classifiers: one class's path alone, its threshold, what it accepts (section 4.3, figures 2b to 3, 7, 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,60 +14,12 @@ from ..codes.scheme import CodingScheme
 from ..data.batches import eval_batches, seeds
 from ..data.sets import ImageSet
 from ..network.model import CodedResNeXt, class_mask
-from .prediction import Predictions
 
 # With more classes than this, positives would drown: negatives are sampled, as many a positive as with ten.
 FEW_CLASSES = 10
 NEGATIVES_PER_POSITIVE = 9
 THRESHOLD_DRAWS = 10
 HISTOGRAM_BINS = 40
-
-
-def early_decoding(
-    predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
-) -> list[dict[str, str | float]]:
-    """Figure 4: percent right when each coded block decodes alone, then the softmax."""
-    rows: list[dict[str, str | float]] = [
-        {"block": name, "accuracy": predictions.decoding_accuracy(name, scheme, labels)}
-        for name, scheme in schemes.items()
-    ]
-    return [*rows, {"block": "softmax", "accuracy": predictions.accuracy(labels)}]
-
-
-@torch.inference_mode()
-def branch_removal(
-    model: CodedResNeXt, images: ImageSet, block: str, *, repeats: int, seed: int, batch_size: int, device: torch.device
-) -> list[dict[str, str | int | float]]:
-    """Figure 2a: accuracy when branches of one block are removed at random, active or inactive ones of the true class.
-
-    What lies before the block runs once per image. In each repeat the branches of an image leave in one random
-    order, so the removals of one repeat are nested.
-
-    Returns:
-        A row for each set ("active", "inactive"), number removed and repeat; accuracy in percent.
-    """
-    model.eval()
-    words = torch.tensor(model.schemes[block].words, device=device)
-    start = model.block_names.index(block)
-    rng = seeds("branch removal", seed)
-    places = [torch.from_numpy(rng.random((len(images), words.shape[1]))) for _ in range(repeats)]  # before batches
-    batches = zip(*(whole.split(batch_size) for whole in places), strict=True)
-    right: dict[tuple[str, int, int], int] = {}
-    for (pixels, labels), orders in zip(eval_batches(images, batch_size, device), batches, strict=True):
-        features, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
-        active = words[labels]  # (B, N)
-        for repeat, order in enumerate(orders):
-            for which, members in (("active", active), ("inactive", ~active)):
-                # Members come first, in random order.
-                rank = order.to(device).masked_fill(~members, 2.0).argsort(1).argsort(1)
-                for removed in range(int(members[0].sum()) + 1):
-                    tail, _ = model.forward_blocks(features, start, branch_mask={block: rank >= removed})
-                    hits = int((model.forward_head(tail).argmax(1) == labels).sum())
-                    right[which, removed, repeat] = right.get((which, removed, repeat), 0) + hits
-    return [
-        {"set": which, "removed": removed, "repeat": repeat, "accuracy": 100 * hits / len(images)}
-        for (which, removed, repeat), hits in sorted(right.items())
-    ]
 
 
 @torch.inference_mode()
@@ -135,20 +85,20 @@ class BinaryClassifier:
 
 
 def binary_classifiers(
-    train: tuple[Tensor, ImageSet], test: tuple[Tensor, ImageSet], foreign: Tensor | None, *, seed: int
+    thresholds: Sequence[float], test: tuple[Tensor, ImageSet], foreign: Tensor | None, *, seed: int
 ) -> list[BinaryClassifier]:
-    """Thresholds from training images; precision and recall on test images, and against foreign ones.
+    """Precision and recall on test images, and against foreign ones.
 
     Args:
-        train, test: binary logits (n, K) and the images they are of.
+        thresholds: of every class, see `training_thresholds`.
+        test: binary logits (n, K) and the images they are of.
         foreign: binary logits (m, K) of images of no class, or None.
         seed: of the negatives' sampling, with more than 10 classes.
     """
     names = test[1].classes
     sample = len(names) > FEW_CLASSES
     results = []
-    for k, name in enumerate(names):
-        threshold = training_threshold(train[0][:, k], train[1], k, seed=seed)
+    for k, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
         positives, negatives = _by_truth(test[0][:, k], test[1], k)
         outside = None if foreign is None else foreign[:, k].double().numpy()
         if sample:
@@ -166,6 +116,50 @@ def average_precisions(logits: Tensor, images: ImageSet) -> list[float]:
     """Of every class against the rest, 0 … 1, from logits (n, K); it needs no threshold."""
     by_class = (_by_truth(logits[:, k], images, k) for k in range(len(images.classes)))
     return [_average_precision(positives, negatives) for positives, negatives in by_class]
+
+
+def training_thresholds(
+    model: CodedResNeXt,
+    schemes: Mapping[str, CodingScheme],
+    images: ImageSet,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+) -> list[float]:
+    """The threshold of every class's binary classifier, from training images.
+
+    With many classes only the images that a threshold is found on go through a class's path: 9 negatives for each
+    positive and draw, of a million.
+
+    Args:
+        schemes: as of `binary_logits`.
+    """
+    classes = range(len(images.classes))
+    if len(images.classes) <= FEW_CLASSES:
+        logits, _ = binary_logits(model, schemes, images, batch_size, device)
+        return [training_threshold(logits[:, k], images, k, seed=seed) for k in classes]
+    thresholds = []
+    for k in classes:
+        positives = (images.labels == k).nonzero()[:, 0].numpy()
+        negatives = (images.labels != k).nonzero()[:, 0].numpy()
+        draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
+        needed = np.unique(np.concatenate([positives, *draws]))
+        logits = _path_logits(model, class_mask(schemes, [k]), k, images.subset(needed), batch_size, device)
+        of_image = dict(zip(needed.tolist(), logits.tolist(), strict=True))
+        scores = [np.array([of_image[i] for i in rows.tolist()]) for rows in (positives, *draws)]
+        thresholds.append(float(np.mean([best_threshold(scores[0], drawn) for drawn in scores[1:]])))
+    return thresholds
+
+
+@torch.inference_mode()
+def _path_logits(
+    model: CodedResNeXt, mask: Mapping[str, Tensor], k: int, images: ImageSet, batch_size: int, device: torch.device
+) -> Tensor:
+    """(n,) the logit of class k with only the branches of a mask, in float64."""
+    model.eval()
+    batches = eval_batches(images, batch_size, device)
+    return torch.cat([model(pixels, branch_mask=mask)[:, k].double().cpu() for pixels, _ in batches])
 
 
 def training_threshold(logits: Tensor, images: ImageSet, k: int, *, seed: int) -> float:
@@ -200,15 +194,6 @@ def logit_histograms(
         counts = {group: np.histogram(values, edges)[0].tolist() for group, values in groups.items()}
         rows.append({"class": name, "edges": edges.round(4).tolist(), **counts})
     return rows
-
-
-def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
-    """Top-1 and top-5 (where there are more than five classes), percent."""
-    top = {"accuracy": predictions.accuracy(labels)}
-    if predictions.logits.shape[1] > 5:
-        among_best = (predictions.logits.topk(5).indices == labels[:, None]).any(1)
-        top["accuracy_top5"] = 100 * among_best.double().mean().item()
-    return top
 
 
 def _by_truth(logits: Tensor, images: ImageSet, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,8 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
-    """Logits and energies of all images in order, in evaluation mode and float32."""
+    """Logits and energies of all images in order, in evaluation mode and float32; the network's mode stays."""
+    was_training = model.training
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {}
@@ -46,9 +48,30 @@ def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torc
         logits.append(answer.cpu())
         for name, value in spent.items():
             energies.setdefault(name, []).append(value.cpu())
+    model.train(was_training)
     return Predictions(torch.cat(logits), {name: torch.cat(parts) for name, parts in energies.items()})
 
 
 def percent_equal(answers: Tensor, labels: Tensor) -> float:
     """Share of equal entries, percent."""
     return 100 * (answers == labels.to(answers.device)).double().mean().item()
+
+
+def early_decoding(
+    predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
+) -> list[dict[str, str | float]]:
+    """Figure 4: percent right when each coded block decodes alone, then the softmax."""
+    rows: list[dict[str, str | float]] = [
+        {"block": name, "accuracy": predictions.decoding_accuracy(name, scheme, labels)}
+        for name, scheme in schemes.items()
+    ]
+    return [*rows, {"block": "softmax", "accuracy": predictions.accuracy(labels)}]
+
+
+def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
+    """Top-1 and top-5 (where there are more than five classes), percent."""
+    top = {"accuracy": predictions.accuracy(labels)}
+    if predictions.logits.shape[1] > 5:
+        among_best = (predictions.logits.topk(5).indices == labels[:, None]).any(1)
+        top["accuracy_top5"] = 100 * among_best.double().mean().item()
+    return top

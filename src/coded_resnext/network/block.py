@@ -131,6 +131,7 @@ class CodedBottleneck(nn.Module):
         num_active: N_act, ones of a codeword. N makes it a conventional ResNeXt block, without energies.
         stride: of the 3x3 convolution and the projection.
         kept: branches that are there; None is all N. Those cut away still count in equation 3, as zero energy.
+        coded_sum: how branches are normalised and summed; variants.py has others, reference.py the equations.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class CodedBottleneck(nn.Module):
         num_active: int,
         stride: int,
         kept: int | None = None,
+        coded_sum: BranchSum = coded_sum,
     ) -> None:
         super().__init__()
         self.num_branches = num_branches
@@ -160,8 +162,7 @@ class CodedBottleneck(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
             )
-        # How the branches are normalised and summed: variants.py has others, reference.py the equations themselves.
-        self.coded_sum: BranchSum = coded_sum
+        self.coded_sum = coded_sum
         self._initialise()
 
     @property

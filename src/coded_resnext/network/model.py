@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..codes.scheme import CodingScheme, load_scheme
 from ..errors import Refused
-from .block import CodedBottleneck
+from .block import CodedBottleneck, coded_sum
 from .variants import BRANCH_SUMS
 from .weights import load_weights, read_card, read_shipped
 
@@ -31,16 +31,17 @@ class CodedResNeXt(nn.Module):
         num_classes: K.
         num_branches: N.
         branch_width: d of the first stage.
-        schemes: coding schemes by stage ("layer2") or block ("layer3.4", which wins); blocks that are not
-            named, and blocks whose scheme has ratio 1, are conventional.
+        schemes: coding schemes by stage ("layer2") or block ("layer3.4", which wins); blocks that are not named, or
+            whose scheme is None, are conventional.
         width: channels of the stem; stage i ends with 4·width·2^i.
         stem: "3x3" (CIFAR), "3x3/2" (the same with stride 2) or "7x7/2" (ImageNet, with max pooling).
         in_channels: of the images.
         drop_branch: probability of dropSubNNs, in training.
         branch_sum: of coded blocks; "normalised" is equation 3, "raw" and "concatenated" its ablations, whose
             energies need not sum to N_act ("raw") and whose paths need not work alone ("concatenated").
+        cut: blocks that have lost branches: {block: (N_act, number of branches that are there)}, see Subnetwork.
     Attributes:
-        options: the arguments above but for the schemes, JSON-ready: with the schemes they make the network again.
+        options: the arguments above but for the schemes and `cut`, JSON-ready: with the schemes they make the network.
     Raises:
         ValueError: a scheme for no stage or block, or of another K or N; a stem, branch_sum or probability out of
             range.
@@ -53,12 +54,13 @@ class CodedResNeXt(nn.Module):
         num_branches: int,
         branch_width: int,
         *,
-        schemes: Mapping[str, CodingScheme] | None = None,
+        schemes: Mapping[str, CodingScheme | None] | None = None,
         width: int = 64,
         stem: str = "3x3",
         in_channels: int = 3,
         drop_branch: float = 0.1,
         branch_sum: str = "normalised",
+        cut: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         if stem not in STEMS:
@@ -77,7 +79,7 @@ class CodedResNeXt(nn.Module):
         self.drop_branch = drop_branch
         self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
         by_block = schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
-        self.schemes = {name: scheme for name, scheme in by_block.items() if scheme.num_active < num_branches}
+        self.schemes = by_block
         # The first of consecutive blocks with one scheme draws the mask for all of them. It is known here by value:
         # comparing codewords while the network runs would cut a compiled graph at every block.
         before = [None, *map(self.schemes.get, self.block_names)]
@@ -95,19 +97,22 @@ class CodedResNeXt(nn.Module):
         for s, count in enumerate(layers):
             blocks = []
             for b in range(count):
-                scheme = by_block.get(f"layer{s + 1}.{b}")
+                name = f"layer{s + 1}.{b}"
+                scheme = by_block.get(name)
+                num_active, kept = (cut or {}).get(name) or (scheme.num_active if scheme else num_branches, None)
                 blocks.append(
                     CodedBottleneck(
                         channels,
                         EXPANSION * width * 2**s,
                         num_branches,
                         branch_width * 2**s,
-                        num_active=scheme.num_active if scheme else num_branches,
+                        num_active=num_active,
                         stride=2 if s > 0 and b == 0 else 1,
+                        kept=kept,
+                        coded_sum=BRANCH_SUMS[branch_sum],
                     )
                 )
                 channels = EXPANSION * width * 2**s
-                blocks[-1].coded_sum = BRANCH_SUMS[branch_sum]
             self.add_module(f"layer{s + 1}", nn.Sequential(*blocks))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes, bias=False)
@@ -197,13 +202,15 @@ class CodedResNeXt(nn.Module):
 
 
 def schemes_by_block(
-    schemes: Mapping[str, CodingScheme], block_names: Sequence[str], num_classes: int, num_branches: int
+    schemes: Mapping[str, CodingScheme | None], block_names: Sequence[str], num_classes: int, num_branches: int
 ) -> dict[str, CodingScheme]:
-    """Spread schemes given by stage over its blocks; a scheme given for a block wins."""
+    """Spread schemes given by stage over its blocks; what is given for a block wins, None makes it conventional."""
     stages = list(dict.fromkeys(name.split(".")[0] for name in block_names))
     for place, scheme in schemes.items():
         if place not in stages and place not in block_names:
             raise Refused(f"scheme for {place!r}, but the network has stages {', '.join(stages)} and their blocks")
+        if scheme is None:
+            continue
         for what, has, needs in (
             ("branches", scheme.num_branches, num_branches),
             ("classes", scheme.num_classes, num_classes),
@@ -268,6 +275,23 @@ def coded_resnext50_32x4d(
         [3, 4, 6, 3], num_classes, num_branches=32, branch_width=4, schemes=schemes if coded else None,
         stem="7x7/2", drop_branch=drop_branch,
     )  # fmt: skip
+
+
+def check_normalised(model: CodedResNeXt) -> None:
+    """Refuse a network, full or cut, whose coded blocks are not computed by equation 3 and its Gram matrices.
+
+    What computes them in another way (folded, routed) would answer otherwise.
+
+    Raises:
+        ValueError: naming the block.
+    """
+    for name in model.block_names:
+        block = model.get_submodule(name)
+        if block.coded and block.coded_sum is not coded_sum:
+            raise Refused(
+                f"block {name} sums its branches otherwise than equation 3 (branch_sum, write_out): its energies and "
+                f"its output are not those of a normalised sum"
+            )
 
 
 def class_mask(schemes: Mapping[str, CodingScheme], classes: Iterable[int]) -> dict[str, Tensor]:

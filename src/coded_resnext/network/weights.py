@@ -89,7 +89,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy a state dict into a network.
+    """Copy a state dict into a network, which takes the type of the weights: none of them is rounded.
 
     Raises:
         CheckpointError: naming the first tensor that is missing, superfluous or of another shape.
@@ -100,4 +100,5 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
         needs = tuple(own[key].shape) if key in own else "nothing"
         if has != needs:
             raise CheckpointError(f"{source} is from another network: {key} is {has} there and {needs} here")
+    model.to(next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point()))
     model.load_state_dict(dict(weights))

@@ -1,1 +1,4 @@
-"""What regenerates the paper with the library: records, figures, measurements and notebooks. No library room imports it."""
+"""What regenerates the paper with the library: records, figures, measurements and notebooks.
+
+No library room imports it.
+"""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.image_files import read_for
+from ..data.sets import read_for
 from ..errors import Missing
 from ..network.model import CodedResNeXt
 from ..training.checkpoint import DESCRIPTION, load_checkpoint

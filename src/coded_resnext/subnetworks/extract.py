@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..errors import NotEqual, Refused
-from ..network.block import CodedBottleneck
 from ..network.devices import full_float32
 from ..network.model import CodedResNeXt, class_mask
 
@@ -43,14 +42,12 @@ class Subnetwork(CodedResNeXt):
     """
 
     def __init__(self, options: Mapping[str, Any], codewords: Mapping[str, np.ndarray], classes: Sequence[int]) -> None:
-        super().__init__(**{**options, "num_classes": len(classes), "drop_branch": 0.0})  # no branch is spare
+        cut = {name: (int(rows[0].sum()), int(rows.any(axis=0).sum())) for name, rows in codewords.items()}
+        super().__init__(**{**options, "num_classes": len(classes), "drop_branch": 0.0}, cut=cut)  # none is spare
         self.classes = tuple(classes)
         self.codewords = dict(codewords)
         self.check: dict[str, Any] | None = None
         self.kept = {name: rows.any(axis=0) for name, rows in codewords.items()}
-        for name, rows in codewords.items():
-            stage, index = name.split(".")
-            self.get_submodule(stage)[int(index)] = _smaller(self.get_submodule(name), rows)
         if len(classes) > 1:
             self.schemes = {name: CodingScheme(rows[:, self.kept[name]]) for name, rows in codewords.items()}
 
@@ -95,9 +92,8 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
             "Extract from a network trained without branch_sum"
         )
     codewords = {name: scheme.words[list(chosen)] for name, scheme in model.schemes.items()}
-    subnetwork = Subnetwork(model.options, codewords, chosen)
+    subnetwork = Subnetwork(model.options, codewords, chosen).to(model.fc.weight).eval()  # before: nothing is rounded
     subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))
-    subnetwork.to(model.fc.weight).eval()
     subnetwork.check = check_equal(model, subnetwork)
     return subnetwork
 
@@ -154,14 +150,6 @@ def _relative_difference(found: Tensor, expected: Tensor, scale: Tensor) -> floa
     smallest = torch.finfo(expected.dtype).tiny  # all zeros, as logits of a network whose fc is
     relative = float((found - expected).abs().max() / scale.abs().max().clamp_min(smallest))
     return relative if relative == relative else float("inf")  # max() would pass over one that is no number
-
-
-def _smaller(block: CodedBottleneck, rows: np.ndarray) -> CodedBottleneck:
-    """A coded block of the same shape outside, with the branches of any of the codewords (m, N)."""
-    return CodedBottleneck(
-        block.conv1.in_channels, block.conv3.out_channels, block.num_branches, block.conv2.weight.shape[1],
-        num_active=int(rows[0].sum()), stride=block.conv2.stride[0], kept=int(rows.any(axis=0).sum()),
-    )  # fmt: skip
 
 
 def _cut(weights: Mapping[str, Tensor], kept: Mapping[str, np.ndarray], classes: Sequence[int]) -> dict[str, Tensor]:

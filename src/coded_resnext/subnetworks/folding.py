@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import Refused
 from ..network.block import CodedBottleneck, gram_energies, gram_matrices, normalised
-from ..network.model import CodedResNeXt
+from ..network.model import CodedResNeXt, check_normalised
 
 Network = TypeVar("Network", bound=CodedResNeXt)
 
@@ -53,7 +53,11 @@ def fold(model: Network) -> Network:
     """A copy of a network, full or cut, with its batch norms folded; in evaluation mode, and for nothing else.
 
     Its logits and energies are the same, but for rounding.
+
+    Raises:
+        ValueError: blocks that sum their branches otherwise than by equation 3.
     """
+    check_normalised(model)
     folded = copy.deepcopy(model).eval()
     folded.conv1 = fuse_conv_bn_eval(folded.conv1, folded.bn1)
     folded.bn1 = nn.Identity()

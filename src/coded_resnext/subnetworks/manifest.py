@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 
-from ..codes.scheme import digits
+from ..codes.scheme import word_text
 from ..errors import CheckpointError, Missing, Refused, unknown
 from ..files import sha256, write_atomically
 from ..network.cost import count_parameters, multiply_adds
@@ -107,7 +107,7 @@ def describe(
         class_names=tuple(class_names),
         threshold=threshold,
         codewords={
-            name: [digits(row) for row in rows] for name, rows in subnetwork.codewords.items()
+            name: [word_text(row) for row in rows] for name, rows in subnetwork.codewords.items()
         },
         network=full.options,
         data=dict(data),

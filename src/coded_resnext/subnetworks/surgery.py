@@ -7,47 +7,68 @@ its path and its row of fc are trained. Other classes use these branches too: wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..codes.algebraic import weight_class
+from ..codes.packing import to_rows, words_of_weight
 from ..codes.scheme import CodingScheme
 from ..data.batches import eval_batches, seeds
 from ..data.sets import ImageSet
 from ..errors import Refused
+from ..evaluation.prediction import percent_equal, predict
 from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt, class_mask
+from .measure import Row
 
 MOST_WORDS = 1_000_000  # up to so many are all tried; of more, so many random ones
+PIECE = 10_000  # words looked at together: their shared ones with 1,000 codewords take 40 MB
+LONGEST_CODE = 64  # branches up to which algebraic codes are known
+
+MOST_CLASSES = 10  # of more classes the first ones are tried
+MOST_IMAGES = 5000  # random ones of the training set; a path is small and learns from few
+EPOCHS = 4
+LEARNING_RATE = 0.02
+LEARNING_BATCH = 64
 
 
 def spare_codeword(scheme: CodingScheme, *, seed: int = 0) -> np.ndarray:
     """A word (N,) of the scheme's weight, at the scheme's minimum distance or more from all its codewords.
 
-    Among those that are, the one whose branches work for the fewest classes, so that it disturbs the fewest.
+    Among those that are, the one whose branches work for the fewest classes, so that it disturbs the fewest. Few words
+    are all tried; of many, those that algebraic codes of this distance have, where the scheme's own words may come
+    from, and then random ones.
 
     Raises:
-        ValueError: there is none, or none was found among a million.
+        ValueError: there is none, or none was found.
     """
     n, w = scheme.num_branches, scheme.num_active
     if math.comb(n, w) <= MOST_WORDS:
-        places = np.array(list(combinations(range(n), w)))
+        pieces = iter([to_rows(words_of_weight(n, w), n)])
     else:
-        rng = seeds("new codeword", seed)
-        places = np.stack([rng.permutation(n)[:w] for _ in range(MOST_WORDS)])
-    words = np.zeros((len(places), n), dtype=np.int32)
-    np.put_along_axis(words, places, 1, axis=1)
-    shared = (words @ scheme.words.T.astype(np.int32)).max(axis=1)
-    fitting = words[2 * (w - shared) >= scheme.min_distance]
-    if not len(fitting):
-        raise Refused(
-            f"{scheme} has no room for one more word: design one with "
-            f"design_scheme({scheme.num_classes + 1}, {n}, {w}) and train again"
-        )
-    return fitting[(fitting @ scheme.column_sums).argmin()].astype(bool)
+        pieces = _many_words(n, w, scheme.min_distance, seeds("new codeword", seed))
+    for rows in pieces:
+        shared = (rows.astype(np.float32) @ scheme.words.T.astype(np.float32)).max(axis=1)
+        fitting = rows[2 * (w - shared) >= scheme.min_distance]
+        if len(fitting):
+            return fitting[(fitting @ scheme.column_sums).argmin()]
+    raise Refused(
+        f"{scheme} has no room for one more word: design one with "
+        f"design_scheme({scheme.num_classes + 1}, {n}, {w}) and train again"
+    )
+
+
+def _many_words(n: int, w: int, distance: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """(PIECE, N) booleans of weight w, some thousand at a time: the table of shared ones stays small."""
+    if n <= LONGEST_CODE:
+        words = weight_class(n, w, distance)
+        yield from (to_rows(words[i : i + PIECE], n) for i in range(0, len(words), PIECE))
+    for _ in range(MOST_WORDS // PIECE):
+        yield rng.random((PIECE, n)).argsort(axis=1) < w
 
 
 @torch.no_grad()
@@ -146,3 +167,55 @@ def _same_with(model: CodedResNeXt, schemes: Mapping[str, CodingScheme], rows: T
     other = CodedResNeXt(**{**model.options, "num_classes": len(rows)}, schemes=schemes)
     other.load_state_dict({**model.state_dict(), "fc.weight": rows})
     return other.to(rows).eval()
+
+
+def forget_and_learn(
+    model: CodedResNeXt, train: ImageSet, test: ImageSet, *, mu: float, seed: int, batch_size: int, device: torch.device
+) -> list[Row]:
+    """Take a class out, then teach it anew on a spare codeword, for one class after the other.
+
+    The new path begins with branches that the old one left trained, so this is easier than a class never seen.
+
+    Args:
+        model: a trained coded network; it stays as it is.
+        mu: weight of the coding loss, as in the training.
+        batch_size: of the evaluations.
+    Returns:
+        A row a class: accuracy (percent) of the other classes' images with the network whole (`others`), after
+        forgetting (`others_without`) and after learning (`others_after`); of its own images (`own`, `own_after`); and
+        in what share of the coded blocks the spare codeword is the old one (`same_codeword`).
+    """
+    count = model.num_classes
+    train = train.subset(seeds("images to learn anew", seed).permutation(len(train))[:MOST_IMAGES])
+    whole = predict(model, test, batch_size, device).logits.argmax(1)
+    rows: list[Row] = []
+    for k in range(min(count, MOST_CLASSES)):
+        images, own = moved_last(test, k), test.labels == k
+        fewer = without_class(model, k)
+        without = predict(fewer, images.subset((~own).nonzero()[:, 0]), batch_size, device).logits.argmax(1)
+        more = with_new_class(fewer)
+        train_new_class(
+            more, moved_last(train, k), count - 1,
+            mu=mu, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=LEARNING_BATCH, seed=seed,
+        )  # fmt: skip
+        after = predict(more, images, batch_size, device).logits.argmax(1)
+        same = [
+            (more.schemes[name].words[-1] == scheme.words[k]).all().item() for name, scheme in model.schemes.items()
+        ]
+        rows.append({
+            "class": test.classes[k],
+            "others": percent_equal(whole[~own], test.labels[~own]),
+            "others_without": percent_equal(without, images.labels[~own]),
+            "others_after": percent_equal(after[~own], images.labels[~own]),
+            "own": percent_equal(whole[own], test.labels[own]),
+            "own_after": percent_equal(after[own], images.labels[own]),
+            "same_codeword": sum(same) / len(same),
+        })  # fmt: skip
+    return rows
+
+
+def moved_last(images: ImageSet, k: int) -> ImageSet:
+    """The same images, with class k numbered as the last and those behind it one less."""
+    names: Sequence[str] = images.classes
+    labels = torch.where(images.labels == k, len(names) - 1, images.labels - (images.labels > k).long())
+    return replace(images, labels=labels, classes=(*names[:k], *names[k + 1 :], names[k]))

@@ -161,24 +161,26 @@ def network_options(parameters: TrainingParameters, images: ImageSet) -> dict[st
     }
 
 
-def choose_schemes(parameters: TrainingParameters, images: ImageSet) -> dict[str, CodingScheme]:
-    """The shipped scheme for each place in `active`, or one designed for a number of classes that none ships for."""
+def choose_schemes(parameters: TrainingParameters, images: ImageSet) -> dict[str, CodingScheme | None]:
+    """The built-in scheme for each place in `active`, or one designed for sizes that none is built in for.
+
+    None where all branches are active: such a place is conventional, also inside a coded stage.
+    """
     if not parameters.coded:
         return {}
-    sizes = {
-        place: (len(images.classes), parameters.num_branches, ones)
-        for place, ones in parameters.active.items()
-        if ones < parameters.num_branches
-    }
     return {
-        place: load_scheme(*size) if scheme_path(*size).is_file() else _design(size) for place, size in sizes.items()
+        place: _scheme(len(images.classes), parameters.num_branches, ones) for place, ones in parameters.active.items()
     }
 
 
-def _design(size: tuple[int, int, int]) -> CodingScheme:
+def _scheme(num_classes: int, num_branches: int, num_active: int) -> CodingScheme | None:
+    if num_active == num_branches:
+        return None
+    if scheme_path(num_classes, num_branches, num_active).is_file():
+        return load_scheme(num_classes, num_branches, num_active)
     from ..codes.design import design_scheme  # its solvers are needed for new sizes only
 
-    return design_scheme(*size)
+    return design_scheme(num_classes, num_branches, num_active)
 
 
 def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoch: int) -> float:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ... import paths
-from ...codes.scheme import load_scheme
+from ...codes.scheme import first_stage, load_scheme
 from ...errors import Refused
 from ...files import write_atomically
 from ..records.intervals import error95, wilson
@@ -66,7 +66,7 @@ def comparison(preset: str) -> pd.DataFrame:
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
-    data = next(iter(load_preset(preset).runs.values())).data
+    data = load_preset(preset).data
     theirs = pd.concat([paper(item, data) for item in ITEMS], ignore_index=True)
     theirs = theirs.rename(columns={"value": "paper"})
     theirs = _whole_schemes(theirs[["item", "data_set", "condition", "metric", "paper", "read_from"]])
@@ -148,21 +148,26 @@ def _measured(preset: str) -> Iterator[Ours]:
         yield _rate("exponent", f"exponent={row['exponent']:g}", row)
     for _, row in accuracy_table(accuracy, "drop_branch").iterrows():
         yield _rate("figure-6", f"p_drop={row['drop_branch']:g}", row)
-    yield from _decoders(early_table(early, "mu"))
+    yield from _decoders(early_table(early, "mu"), load_preset(preset).data)
     for drop, rows in binary_table(binary, "drop_branch").groupby("drop_branch"):
         yield from _extremes("figure-6", f"p_drop={drop:g}", rows, "precision", "recall")
     yield from _binary(binary_table(binary).query("kind == 'coded'"))
 
 
-def _decoders(table: pd.DataFrame) -> Iterator[Ours]:
-    """Figures 4 and 5. Networks differ in depth: blocks are matched from the last one, which is the paper's block 9."""
+def _decoders(table: pd.DataFrame, data: str) -> Iterator[Ours]:
+    """Figures 4 and 5. Networks differ in depth: blocks are matched from the last one of the paper's network.
+
+    Args:
+        data: a data set of ours; the paper's network on it has 9 blocks on CIFAR, 16 on ImageNet.
+    """
+    numbers = paper("figure-4", data)["decoder"].str.extract(r"block (\d+)")[0].dropna().astype(int)
+    number_of_last = numbers.max()
     for mu, rows in table.groupby("mu", sort=False):
         blocks = rows[rows["from_end"] > 0]
-        first_stage = blocks["decoder"].iloc[0].split(".")[0]
-        early = blocks[blocks["decoder"].str.startswith(f"{first_stage}.")]["from_end"].min()
+        early = blocks[blocks["decoder"].isin(first_stage(list(blocks["decoder"])))]["from_end"].min()
         for _, row in rows.iterrows():
             place = row["from_end"]
-            decoder = f"block {10 - place}" if place else "softmax"
+            decoder = f"block {number_of_last + 1 - place}" if place else "softmax"
             yield _rate("figure-4", f"mu={mu:g}; decoder={decoder}", row)
             if place in (0, 1):
                 yield _rate("figure-5", f"network=coded; mu={mu:g}; decoder={decoder}", row)

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...codes.scheme import first_stage
 from ...errors import Refused
 from .style import (
     ACTIVE,
@@ -54,8 +55,7 @@ def coding_loss_weight(table: pd.DataFrame, plain: float | None = None, paper: p
     """
     figure, axes = canvas("weight of the coding loss $\\mu$", "accuracy (%)")
     blocks = table[table["from_end"] > 0].sort_values("from_end")
-    first_stage = blocks["decoder"].iloc[-1].split(".")[0]
-    early = blocks[blocks["decoder"].str.startswith(f"{first_stage}.")]["decoder"].iloc[0]
+    early = first_stage(list(blocks["decoder"])[::-1])[-1]
     looks = (
         ("softmax", "softmax", "o", "-"),
         (blocks["decoder"].iloc[0], "block 9", "s", "--"),

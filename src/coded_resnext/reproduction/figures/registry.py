@@ -95,10 +95,6 @@ def _architectures() -> Records:
     return _records("architectures", "architecture", "02_architectures")
 
 
-def _data(preset: str) -> str:
-    return next(iter(load_preset(preset).runs.values())).data
-
-
 def _of_kind(table: pd.DataFrame, kind: str, preset: str) -> pd.DataFrame:
     rows = table[table["kind"] == kind]
     if rows.empty:
@@ -185,7 +181,7 @@ def _removal(preset: str) -> pd.DataFrame:
 
 @_figure("figure-2a-branch-removal", "05_specialisation")
 def _figure_2a(preset: str) -> Figure:
-    return of_paper.branch_removal(_removal(preset), paper("figure-2a", _data(preset)))
+    return of_paper.branch_removal(_removal(preset), paper("figure-2a", load_preset(preset).data))
 
 
 @_table("figure-2b-binary-classifiers", "06_binary_classifiers")
@@ -198,7 +194,7 @@ def _figure_2b(preset: str) -> Figure:
     table = _binary(preset)
     if len(table) > NAMED:
         raise NothingToShow(f"{len(table)} classes cannot be named in one figure: see figure-8-binary-classifiers")
-    return of_paper.binary_classifiers(table, paper("figure-2b", _data(preset)))
+    return of_paper.binary_classifiers(table, paper("figure-2b", load_preset(preset).data))
 
 
 @_figure("figure-8-binary-classifiers", "06_binary_classifiers")
@@ -244,7 +240,7 @@ def _early(preset: str) -> pd.DataFrame:
 
 @_figure("figure-4-early-decoding", "07_early_decoding")
 def _figure_4(preset: str) -> Figure:
-    return of_paper.early_decoding(_early(preset), paper("figure-4", _data(preset)))
+    return of_paper.early_decoding(_early(preset), paper("figure-4", load_preset(preset).data))
 
 
 @_table("claims", "11_paper_vs_ours")
@@ -268,7 +264,7 @@ def _ablations(preset: str) -> pd.DataFrame:
 def _figure_5(preset: str) -> Figure:
     table = _several(early_table(_records(preset, "early", "07_early_decoding"), "mu"), "mu", preset)
     plain = accuracy_table(read_stage(preset, "accuracy")).query("kind == 'plain'")["accuracy"]
-    theirs = paper("figure-5", _data(preset))
+    theirs = paper("figure-5", load_preset(preset).data)
     return of_paper.coding_loss_weight(table, None if plain.empty else plain.iloc[0], theirs)
 
 
@@ -276,13 +272,14 @@ def _figure_5(preset: str) -> Figure:
 def _figure_6(preset: str) -> Figure:
     table = binary_table(_records(preset, "binary", "06_binary_classifiers"), "drop_branch")
     whole = accuracy_table(read_stage(preset, "accuracy"), "drop_branch")
-    return of_paper.branch_dropping(_several(table, "drop_branch", preset), whole, paper("figure-6", _data(preset)))
+    theirs = paper("figure-6", load_preset(preset).data)
+    return of_paper.branch_dropping(_several(table, "drop_branch", preset), whole, theirs)
 
 
 @_figure("exponent", "08_ablations")
 def _exponent(preset: str) -> Figure:
     table = accuracy_table(_records(preset, "accuracy", "04_accuracy"), "exponent")
-    return of_paper.loss_exponent(_several(table, "exponent", preset), paper("exponent", _data(preset)))
+    return of_paper.loss_exponent(_several(table, "exponent", preset), paper("exponent", load_preset(preset).data))
 
 
 @_figure("branch-sums", "08_ablations")
@@ -335,7 +332,7 @@ def _distance_bound(preset: str) -> Figure:
 
 @_table("subnetworks-size", SUBNETWORKS)
 def _sizes_of_subnetworks(preset: str) -> pd.DataFrame:
-    return subnetworks.size_table(_of_subnetworks(preset), paper("kept-parameters", _data(preset)))
+    return subnetworks.size_table(_of_subnetworks(preset), paper("kept-parameters", load_preset(preset).data))
 
 
 @_table("subnetworks-one-class", SUBNETWORKS)

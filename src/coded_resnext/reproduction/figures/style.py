@@ -38,7 +38,7 @@ LEADER = "#c0c0c0"
 
 WIDTH = 5.5  # inches: NeurIPS text
 COLUMN = 2.7  # two side by side
-STYLE = paths.PACKAGE / "reproduction" / "figures" / "coded_resnext.mplstyle"
+STYLE = Path(__file__).with_name("coded_resnext.mplstyle")
 MARKERS = "osD^v"
 BAND = 0.18  # opacity of confidence bands
 SOFTMAX_PLACE = 0.6  # where the softmax stands to the right of the coded blocks, which are at −1, −2, … from the last

@@ -25,7 +25,10 @@ def subset_curves(table: pd.DataFrame) -> Figure:
     """
     figure = Figure((WIDTH, 2.4))
     left, right = figure.subplots(1, 2)
-    lines = (("accuracy", "subnetwork", CODED_COLOUR, "o"), ("accuracy_full", "full network, same logits", PLAIN_COLOUR, "s"))
+    lines = (
+        ("accuracy", "subnetwork", CODED_COLOUR, "o"),
+        ("accuracy_full", "full network, same logits", PLAIN_COLOUR, "s"),
+    )
     for key, label, colour, marker in lines:
         spread = table[f"{key}_std"].fillna(0.0)
         low, high = table[key] - spread, (table[key] + spread).clip(upper=100)

@@ -57,24 +57,22 @@ def early_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFr
     return _frame(rows, vary, ["decoder", "from_end"], RATE_COLUMNS)
 
 
-def removal_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
+def removal_table(records: Sequence[Record]) -> pd.DataFrame:
     """Figure 2a: accuracy without some branches of one block, from records of stage "specialisation".
 
-    Args:
-        vary: as in `accuracy_table`.
     Returns:
-        A row a kind, set and number: data_set, kind, (vary), runs, block, set ("active" or "inactive" branches of the
+        A row a kind, set and number: data_set, kind, runs, block, set ("active" or "inactive" branches of the
         true class), removed, accuracy (percent, over runs and random removals), std (over both), low, high, images.
     """
     rows = []
-    for head, group in _grouped(records, vary):
+    for head, group in _grouped(records, None):
         values: dict[tuple[str, int], list[float]] = {}
         for row in (row for record in group for row in piece(record, "curves")):
             values.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
         block = piece(group[0], "block")
         for (which, removed), accuracies in sorted(values.items()):
             rows.append({**head, "block": block, "set": which, "removed": removed, **_rate(accuracies, group)})
-    return _frame(rows, vary, ["block", "set", "removed"], RATE_COLUMNS)
+    return _frame(rows, None, ["block", "set", "removed"], RATE_COLUMNS)
 
 
 def binary_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:

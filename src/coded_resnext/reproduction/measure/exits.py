@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from ... import paths
+from ...codes.scheme import first_stage
 from ...data.batches import eval_batches
 from ...data.sets import load_images
 from ...early_exit import measure as early
 from ...early_exit.calibration import Calibration, Target, calibrate, save_calibration
-from ...early_exit.measure import SHOWN, exit_costs, shares
+from ...early_exit.measure import SHOWN, shares
 from ...early_exit.rejection import rejection
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import STOPS_ABOVE, Exits, StoppingRule
@@ -53,12 +54,12 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     folder = paths.OWN_WEIGHTS / run.checkpoint.folder.name if shipped else run.checkpoint.folder
     calibration, points, held = calibrate_run(run, folder)
     rules = {name: StoppingRule(run.model.schemes, name, {}, calibration).everywhere() for name in STOPS_ABOVE}
-    costs = {name: early.exit_costs(run.model, rule, size) for name, rule in rules.items()}
+    costs = {name: rule.costs(run.model, size) for name, rule in rules.items()}
     curves = []
     for name, rule in rules.items():
         answers = early.what_it_says(rule, test, labels, costs[name])
         curves += [{"policy": name, **row} for row in early.tradeoff(points[name], answers)]
-    targets = [early.keeps(run.model, calibration, target, test, labels, size) for target in calibration.targets]
+    targets = [keeps(run.model, calibration, target, test, labels, size) for target in calibration.targets]
     for drop in early.DROPS:
         policy = early.best_policy(calibration, drop)
         row = next(row for row in targets if (row["policy"], row["kind"], row["value"]) == (policy, "drop", drop))
@@ -67,15 +68,12 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     policy = early.best_policy(calibration, SHOWN_DROP)
     thresholds = calibration.thresholds(policy, "drop", SHOWN_DROP)
     shown = StoppingRule(run.model.schemes, policy, thresholds, calibration).simulate(test.energies, test.logits)
-    shares = early.equal_shares(rules["margin"], held, run.held.labels)
-    spread = StoppingRule(run.model.schemes, "margin", shares).simulate(test.energies, test.logits)
     foreign = None if run.foreign is None else predict(run.model, run.foreign, run.batch_size, run.device)
     return metrics, {
         "blocks": list(run.model.schemes),
         "exit_costs": (100 * costs["margin"]).tolist(),
         "curves": curves,
         "targets": targets,
-        "equal_shares": early.shares(spread, len(run.model.schemes)),
         "anytime": early.anytime(rules["posterior"], test, labels, costs["posterior"]),
         "decoders": early.decoders(run.model, calibration, (held, run.held.labels), (test, labels)),
         "agreement": early.agreement(run.model, test, labels),
@@ -108,7 +106,7 @@ def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[O
 def verification(run: Run) -> list[dict[str, str | int | float]]:
     """Decode, then verify, by the first coded block and by the last of the same stage."""
     names = list(run.model.schemes)
-    stage = [name for name in names if name.split(".")[0] == names[0].split(".")[0]]
+    stage = first_stage(names)
     counts = candidate_counts(run.model.num_classes)
     rows = []
     for block in dict.fromkeys((stage[0], stage[-1])):
@@ -187,7 +185,7 @@ def keeps(
     early, late = answers.labels == labels, test.logits.argmax(1) == labels
     n = len(labels)
     lost, won = int((late & ~early).sum()), int((early & ~late).sum())
-    spent = 100 * exit_costs(model, rule, image_size)[answers.exits.numpy()]
+    spent = 100 * rule.costs(model, image_size)[answers.exits.numpy()]
     return {
         "policy": target.policy,
         "kind": target.kind,

@@ -14,8 +14,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ... import paths
 from ...errors import Refused, RunsFailed, unknown
-from ...paths import PACKAGE
 from ..records.presets import load_preset
 
 ROW = re.compile(r"\s*(\d+)/(\d+)\s.*\s(\d+)\s+(\d+ (?:s|min))$")  # a line of the training log: epoch, speed, time left
@@ -70,7 +70,7 @@ def variant_name(run: str, suffix: str) -> str:
 def _start(preset: str, name: str, like: str, changes: Mapping[str, Any]) -> subprocess.Popen[str]:
     # As JSON, which YAML reads as the same values: 1e-05 without quotes would come back as text, and '' as nothing.
     options = [item for key, value in changes.items() for item in ("-p", f"{key}={json.dumps(value)}")]
-    command = [sys.executable, "-m", PACKAGE.name, "train", preset, name, "--like", like, *options]
+    command = [sys.executable, "-m", paths.PACKAGE.name, "train", preset, name, "--like", like, *options]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...data.sets import ImageSet, out_of_distribution
+from ... import paths
+from ...codes.scheme import first_stage
+from ...data.sets import ImageSet, has_partner
 from ...errors import Missing, Refused, unknown
 from ...evaluation.binary import (
     average_precisions,
     binary_classifiers,
     binary_logits,
-    branch_removal,
-    early_decoding,
-    full_accuracy,
     logit_histograms,
+    training_thresholds,
 )
-from ...evaluation.prediction import predict
+from ...evaluation.prediction import early_decoding, full_accuracy, predict
+from ...evaluation.removal import branch_removal
 from ...network.cost import multiply_adds
 from ...network.devices import describe_device, full_float32
 from ...network.weights import is_shipped
-from ...paths import RUNS
 from ...subnetworks.measure import coupling, single_classes, size, subset_curves
-from ...subnetworks.relearning import forget_and_learn
+from ...subnetworks.surgery import forget_and_learn
 from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
 from ..records.kinds import run_kinds
@@ -67,7 +67,7 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
         ValueError: a block that is not coded.
     """
     names = list(run.model.schemes)
-    block = block or [name for name in names if name.split(".")[0] == names[0].split(".")[0]][-1]
+    block = block or first_stage(names)[-1]
     if block not in names:
         raise Refused(unknown("block", block, names, "figure 2a"))
     curve = branch_removal(
@@ -90,14 +90,18 @@ def measure_binary_classifiers(run: Run) -> Measured:
     def on_paths(images: ImageSet) -> tuple[Tensor, Tensor]:
         return binary_logits(run.model, run.schemes, images, run.batch_size, run.device)
 
-    train, (test, another) = on_paths(run.train)[0], on_paths(run.test)
+    seed = run.training["seed"]
+    thresholds = training_thresholds(
+        run.model, run.schemes, run.train, seed=seed, batch_size=run.batch_size, device=run.device
+    )
+    test, another = on_paths(run.test)
     foreign = None if run.foreign is None else on_paths(run.foreign)[0]
     cuts = {
         "own codeword": test,
         "another codeword": another,
         "whole network": predict(run.model, run.test, run.batch_size, run.device).logits,
     }
-    points = binary_classifiers((train, run.train), (test, run.test), foreign, seed=run.training["seed"])
+    points = binary_classifiers(thresholds, (test, run.test), foreign, seed=seed)
     metrics = {"images": len(run.test), "shared_passes_cost": 100 * _share_of_passes(run)}
     for key in ("recall", "precision", "average_precision", "precision_out", "average_precision_out"):
         values = [getattr(point, key) for point in points]
@@ -194,7 +198,7 @@ STAGES = {
 def run_names(preset: str) -> list[str]:
     """The runs that the preset lists, then others that have a checkpoint here."""
     listed = list(load_preset(preset).runs)
-    found = sorted(path.parent.name for path in (RUNS / preset).glob("*/checkpoint.json"))
+    found = sorted(path.parent.name for path in (paths.RUNS / preset).glob("*/checkpoint.json"))
     return listed + [name for name in found if name not in listed]
 
 
@@ -250,9 +254,11 @@ def _evaluate_anew(
 
 def _foreign_came(record: dict[str, Any]) -> bool:
     """Whether a record was made without the foreign images that are there now."""
-    numbers = {"binary": record["metrics"].get("mean_precision_out"), "exits": record.get("rejection")}
+    numbers = {"binary": record["metrics"].get("mean_precision_out")}
+    if record["parameters"]["coded"]:  # a plain network rejects nothing by its energies
+        numbers["exits"] = record.get("rejection")
     missing = record["stage"] in numbers and not numbers[record["stage"]]
-    return missing and out_of_distribution(record["parameters"]["data"]) is not None
+    return missing and has_partner(record["parameters"]["data"])
 
 
 def _evaluate_run(

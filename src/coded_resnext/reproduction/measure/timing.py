@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ... import paths
 from ...data.batches import eval_batches
 from ...early_exit.calibration import load_calibration
-from ...early_exit.measure import exit_costs, shares
+from ...early_exit.measure import shares
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import Exits
 from ...errors import Missing
@@ -371,7 +371,7 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> dict[str, An
             contestants[key] = router.predict
             parts = [router.predict(pixels) for pixels, _ in eval_batches(subset, BATCHES[-1], run.device)]
             exits = Exits(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))
-            cost = exit_costs(run.model, router.rule, run.test.image_size)
+            cost = router.rule.costs(run.model, run.test.image_size)
             about[key] = {
                 "policy": target.policy,
                 "drop": target.value,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import nbformat
 
+from ... import paths
 from ...files import write_atomically
-from ...paths import NOTEBOOKS
 from .reproduce import Unit, units
 from .strict import KERNEL, read_notebook
 
@@ -42,5 +42,5 @@ def publish(preset: str) -> list[str]:
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},
             "language_info": {"name": "python"},
         }
-        write_atomically(NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
+        write_atomically(paths.NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
     return list(done)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ... import paths
 from ...files import sha256, write_atomically
-from ...paths import COMMITTED_RESULTS, FIGURES, OUT, PACKAGE, PAPER, PRESETS, RESULTS, RUNS, WEIGHTS
 from ...training.parameters import to_plain
 from ..records.presets import load_preset
 from .strict import check_parameters, default_parameters, read_notebook, run
@@ -54,7 +54,7 @@ class Unit:
     @property
     def executed(self) -> Path:
         """Where the executed copy goes; the stamp lies beside it."""
-        return RUNS / self.preset / "notebooks" / f"{self.name}.ipynb"
+        return paths.RUNS / self.preset / "notebooks" / f"{self.name}.ipynb"
 
 
 def reproduce(preset: str, *, force: bool = False) -> None:
@@ -100,7 +100,7 @@ def _execute(unit: Unit, force: bool) -> None:
     stamp = {
         "inputs": inputs,
         "records": _records(unit),
-        "outputs": {str(path.relative_to(OUT)): sha256(path) for path in outputs},
+        "outputs": {str(path.relative_to(paths.OUT)): sha256(path) for path in outputs},
     }
     write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
     print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
@@ -154,7 +154,8 @@ def is_done(unit: Unit) -> bool:
     stamp = json.loads(path.read_text(encoding="utf-8"))
     if (stamp["inputs"], stamp.get("records")) != (_inputs(unit), _records(unit)):
         return False
-    return all((OUT / name).is_file() and sha256(OUT / name) == known for name, known in stamp["outputs"].items())
+    outputs = {paths.OUT / name: known for name, known in stamp["outputs"].items()}
+    return all(path.is_file() and sha256(path) == known for path, known in outputs.items())
 
 
 def _inputs(unit: Unit) -> str:
@@ -163,19 +164,20 @@ def _inputs(unit: Unit) -> str:
     """
     parts = [cell.source for cell in read_notebook(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
-    files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(PACKAGE.rglob(kind))]
-    files += [PRESETS / f"{unit.preset}.yaml", *sorted(PAPER.glob("*.csv"))]
+    files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(paths.PACKAGE.rglob(kind))]
+    files += [paths.PRESETS / f"{unit.preset}.yaml", *sorted(paths.PAPER.glob("*.csv"))]
     if unit.notebook in SHOWS:
-        files += sorted((RUNS / unit.preset).glob("*/checkpoint.json")) + sorted(WEIGHTS.glob(f"{unit.preset}-*.json"))
+        files += sorted((paths.RUNS / unit.preset).glob("*/checkpoint.json"))
+        files += sorted(paths.WEIGHTS.glob(f"{unit.preset}-*.json"))
     if unit.notebook != TRAIN:
         for measured in ("schemes/*.json", "benchmark/*.json", f"{unit.preset}/timing-*.json"):
-            files += sorted(RESULTS.glob(measured))
+            files += sorted(paths.RESULTS.glob(measured))
     return _hash(parts + [sha256(file) for file in files])
 
 
 def _records(unit: Unit) -> str:
     """A hash of the records that a unit shows, which it may have written just now."""
-    folders = dict.fromkeys((COMMITTED_RESULTS, RESULTS))
+    folders = dict.fromkeys((paths.COMMITTED_RESULTS, paths.RESULTS))
     patterns = [f"{unit.preset}/{stage}-*.json" for stage in SHOWS.get(unit.notebook, ())]
     files = [file for folder in folders for pattern in patterns for file in sorted(folder.glob(pattern))]
     return _hash([sha256(file) for file in files])
@@ -191,7 +193,7 @@ def _state(unit: Unit) -> dict[Path, int]:
 
 
 def _written(unit: Unit) -> Iterator[tuple[Path, int]]:
-    results, figures, runs = (folder / unit.preset for folder in (RESULTS, FIGURES, RUNS))
+    results, figures, runs = (folder / unit.preset for folder in (paths.RESULTS, paths.FIGURES, paths.RUNS))
     roots = [(results, "*.json"), (figures, "*"), (runs, "*/checkpoint.json")]
     if unit.notebook == TRAIN:  # beside others, whose files are theirs
         name = unit.parameters["name"]

@@ -15,15 +15,15 @@ from typing import Any
 
 import nbformat
 
+from ... import paths
 from ...errors import NotebookFailed, Refused, unknown
-from ...paths import NOTEBOOKS, OUT
 from ...training.parameters import typed
 
 KERNEL = "python3"
 
 
 def notebook_names() -> list[str]:
-    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    return sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
 
 
 def default_parameters(name: str) -> dict[str, Any]:
@@ -76,18 +76,18 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
+            paths.NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
             stderr_file=sys.stderr, extra_arguments=["--log-level=ERROR"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         raise NotebookFailed(
             f"{name}.ipynb stopped in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"the executed copy is {output.relative_to(OUT) if output.is_relative_to(OUT) else output}"
+            f"the executed copy is {output.relative_to(paths.OUT) if output.is_relative_to(paths.OUT) else output}"
         ) from None
 
 
 def read_notebook(name: str) -> nbformat.NotebookNode:
-    path = NOTEBOOKS / f"{name}.ipynb"
+    path = paths.NOTEBOOKS / f"{name}.ipynb"
     if not path.is_file():
         raise Refused(unknown("notebook", name, notebook_names()))
     return nbformat.read(path, as_version=4)

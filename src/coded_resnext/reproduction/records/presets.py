@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ... import paths
 from ...errors import Refused, unknown
-from ...paths import PRESETS
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
@@ -57,9 +57,14 @@ class Preset:
     notebooks: tuple[str, ...]
     settings: dict[str, dict[str, Any]]
 
+    @property
+    def data(self) -> str:
+        """The data set of its runs."""
+        return next(iter(self.runs.values())).data
+
 
 def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    return sorted(path.stem for path in paths.PRESETS.glob("*.yaml"))
 
 
 def load_preset(name: str) -> Preset:
@@ -68,7 +73,7 @@ def load_preset(name: str) -> Preset:
     Raises:
         ValueError: an unknown preset, key or value, with the closest known names.
     """
-    path = PRESETS / f"{name}.yaml"
+    path = paths.PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise Refused(unknown("preset", name, preset_names()))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -18,9 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ... import paths
 from ...errors import Refused
 from ...files import write_atomically
-from ...paths import COMMITTED_RESULTS, RESULTS, ROOT
 
 SCHEMA = 1
 GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
@@ -106,7 +106,7 @@ def write_record(
 
 def record_path(preset: str, stage: str, name: str) -> Path:
     """Where a record is written."""
-    return RESULTS / preset / f"{stage}-{name}.json"
+    return paths.RESULTS / preset / f"{stage}-{name}.json"
 
 
 def read_record(preset: str, stage: str, name: str) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ def read_record(preset: str, stage: str, name: str) -> dict[str, Any] | None:
     Raises:
         ValueError: a file that is no record of this schema.
     """
-    for folder in (RESULTS, COMMITTED_RESULTS):
+    for folder in (paths.RESULTS, paths.COMMITTED_RESULTS):
         path = folder / preset / f"{stage}-{name}.json"
         if path.is_file():
             return _read(path)
@@ -124,10 +124,10 @@ def read_record(preset: str, stage: str, name: str) -> dict[str, Any] | None:
 
 def read_stage(preset: str, stage: str) -> list[dict[str, Any]]:
     """All records of one stage, by name: this checkout's own where there are any, else the committed ones."""
-    paths = {}
-    for folder in (COMMITTED_RESULTS, RESULTS):  # own records replace committed ones of the same name
-        paths.update({path.name: path for path in (folder / preset).glob(f"{stage}-*.json")})
-    return [_read(paths[name]) for name in sorted(paths)]
+    files = {}
+    for folder in (paths.COMMITTED_RESULTS, paths.RESULTS):  # own records replace committed ones of the same name
+        files.update({path.name: path for path in (folder / preset).glob(f"{stage}-*.json")})
+    return [_read(files[name]) for name in sorted(files)]
 
 
 def metric(record: Mapping[str, Any], key: str) -> float:
@@ -157,8 +157,11 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that this package is of; None where it is installed elsewhere, or git is not."""
+    if not paths.IS_CHECKOUT:
+        return None  # the folder it is used in may be another project's
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

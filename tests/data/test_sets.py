@@ -1,0 +1,127 @@
+"""Data sets, image folders and their faults."""
+
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock, Timeout
+from image_folders import make_folder
+from PIL import Image
+
+from coded_resnext.data.sets import load_images, normalise, out_of_distribution, split_holdout
+
+
+def test_digits():
+    """1,297 and 500 images that share none, every class in both, and constants of the training images."""
+    train, test = load_images("digits", "train"), load_images("digits", "test")
+    assert (len(train), len(test)) == (1297, 500)
+    assert train.pixels.shape[1:] == (1, 8, 8)
+    assert train.pixels.dtype == torch.uint8
+    assert train.pixels.max() == 255
+    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(10))
+    assert train.mean == test.mean
+    normalised = normalise(train.pixels, train.mean, train.std)
+    assert abs(normalised.mean().item()) < 1e-3  # constants have four decimals
+    assert abs(normalised.std().item() - 1) < 1e-3
+
+
+def test_photo_patches_are_the_partner_of_digits():
+    patches = out_of_distribution("digits")
+    assert patches.pixels.shape == (500, 1, 8, 8)
+    assert torch.equal(patches.pixels, out_of_distribution("digits").pixels)
+    assert patches.pixels.unique(dim=0).shape[0] > 490  # sky repeats a little, the draw does not
+
+
+def test_a_set_without_partner_has_none(tmp_path):
+    assert out_of_distribution("shapes", root=tmp_path) is None
+
+
+def test_image_folder(tmp_path):
+    images = load_images("shapes", "test", root=make_folder(tmp_path))
+    assert images.classes == ("circle", "square")
+    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    first = np.array(Image.open(tmp_path / "shapes/test/circle/0.png"))
+    assert np.array_equal(images.pixels[0].permute(1, 2, 0), first)
+    assert np.array_equal(np.array(images.image(0)), first)
+
+
+def test_images_of_several_sizes_are_cropped_when_read(tmp_path):
+    images = load_images("shapes", "train", image_size=16, root=make_folder(tmp_path, size=(40, 24)))
+    assert images.pixels is None
+    assert images.take(1, 4).shape == (3, 3, 16, 16)
+    assert images.subset([5, 0]).labels.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="40x24: set image_size"):
+        load_images("shapes", "train", root=tmp_path)
+
+
+def test_cifar_comes_from_its_folder(tmp_path):
+    images = load_images("cifar10", "test", root=make_folder(tmp_path, "cifar10", size=(32, 32)))
+    assert images.mean == (0.4914, 0.4822, 0.4465)
+    make_folder(tmp_path, "cifar100", size=(32, 32), splits=("test",))
+    assert out_of_distribution("cifar10", root=tmp_path).name == "cifar100"
+
+
+def test_holdout_is_stratified_and_disjoint():
+    train = load_images("digits", "train")
+    kept, held = split_holdout(train, 200, seed=0)
+    assert (len(kept), len(held)) == (1097, 200)
+    counts = held.labels.bincount()
+    assert counts.max() - counts.min() <= 1
+    again = split_holdout(train, 200, seed=0)[1]
+    assert torch.equal(held.pixels, again.pixels)
+    together = torch.cat([kept.pixels, held.pixels]).flatten(1)
+    counted = (p.flatten(1).unique(dim=0, return_counts=True) for p in (together, train.pixels))
+    for found, expected in zip(*counted, strict=True):
+        assert torch.equal(found, expected)
+    assert split_holdout(train, 0, seed=0) == (train, None)
+    with pytest.raises(ValueError, match="got 5"):
+        split_holdout(train, 5, seed=0)
+
+
+def test_unknown_data_set_says_where_it_is_looked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no data set 'cifra10'.*digits, cifar10 and cifar100"):
+        load_images("cifra10", "train", root=tmp_path)
+    with pytest.raises(ValueError, match="CODED_RESNEXT_DATA"):
+        load_images("/somewhere/else", "train", root=tmp_path)
+    with pytest.raises(ValueError, match="'valid'"):
+        load_images("digits", "valid")
+
+
+@pytest.mark.parametrize(("image_size", "when"), [(0, "loaded"), (8, "read")])
+def test_a_file_that_is_no_image_is_named(tmp_path, image_size, when):
+    make_folder(tmp_path)
+    (tmp_path / "shapes/train/circle/notes.txt").write_text("not an image")
+    with pytest.raises(ValueError, match=r"notes\.txt is no image"):
+        load_images("shapes", "train", image_size=image_size, root=tmp_path).take(0, 6)
+
+
+@pytest.mark.parametrize(
+    ("classes", "per_class", "message"),
+    [((), 0, "0 class folders"), (("only",), 2, "1 class folders"), (("a", "b"), 0, "is empty")],
+)
+def test_bad_folders(tmp_path, classes, per_class, message):
+    make_folder(tmp_path, classes=classes, per_class=per_class)
+    (tmp_path / "shapes" / "train").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(ValueError, match=message):
+        load_images("shapes", "train", root=tmp_path)
+
+
+def test_one_process_downloads_at_a_time(tmp_path, monkeypatch):
+    def download(self):
+        with pytest.raises(Timeout):  # held by whoever downloads
+            FileLock(tmp_path / ".cifar10.lock", timeout=0).acquire()
+        raise URLError("seen")
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", download)
+    with pytest.raises(FileNotFoundError, match="seen"):
+        load_images("cifar10", "train", root=tmp_path)
+
+
+def test_no_network_says_where_to_put_the_files(tmp_path, monkeypatch):
+    def refuse(self):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", refuse)
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*no route.*cifar10/train/<class>"):
+        load_images("cifar10", "train", root=tmp_path)

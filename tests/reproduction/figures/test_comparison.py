@@ -1,0 +1,98 @@
+"""The paper's numbers beside ours, one by one, and the README's table."""
+
+import pandas as pd
+import pytest
+from made_up import decoding, point, removal, write, write_binary, write_everything
+
+from coded_resnext import paths
+from coded_resnext.reproduction.figures import comparison as module
+from coded_resnext.reproduction.figures.comparison import comparison, readme_table, write_readme
+from coded_resnext.reproduction.figures.tables import early_table
+
+pytestmark = pytest.mark.usefixtures("no_records")
+
+
+def rows(preset="digits"):
+    return comparison(preset).set_index(["item", "condition", "metric"])
+
+
+def test_without_records_only_schemes_have_numbers():
+    table = comparison("digits")
+    there = table[table["verdict"] != "not run"]
+    assert set(there["item"]) == {"table-3", "published-schemes"}
+    assert set(there["verdict"]) == {"agrees"}
+
+
+def test_every_number_finds_its_place():
+    write_everything()
+    for mu in (0.0, 6.0):
+        write("early", f"mu{mu}", changes={"mu": mu, "seed": 5}, curves=decoding(10.0, 20.0 + mu, 95.0))
+    write_binary("drop0", [point("a", 12.0, 70.0), point("b", 26.0, 92.0)], {"drop_branch": 0.0})
+    write("accuracy", "e2", {"accuracy": 91.0}, {"exponent": 2.0})
+    ours = rows()["ours"]
+    assert ours["table-2", "network=coded", "accuracy"] == 95.0
+    assert ours["figure-2a", "set=active; removed=1", "accuracy"] == 80.5
+    assert ours["figure-4", "mu=6; decoder=softmax", "accuracy"] == 95.0
+    assert ours["figure-5", "network=coded; mu=0; decoder=block 9", "accuracy"] == 20.0
+    assert ours["figure-5", "network=coded; mu=0; decoder=block 6", "accuracy"] == 10.0
+    assert ours["figure-6", "p_drop=0", "highest recall"] == 92.0
+    assert ours["figure-2b", "negatives=in distribution", "lowest precision"] == 90.0
+    assert ours["exponent", "exponent=2", "accuracy"] == 91.0
+
+
+def test_a_foreign_data_set_gets_no_verdict():
+    write_everything()
+    assert rows().loc[("table-2", "network=coded", "accuracy"), "verdict"] == "other data"
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(94.0, "agrees"), (93.3, "differs"), (90.0, "differs")])
+def test_a_verdict_weighs_the_errors_of_both_sides(ours, verdict):
+    """The paper's 94.41 % of 10,000 images has an error of 0.45 of its own."""
+    row = pd.Series({
+        "item": "table-2", "data_set": "CIFAR-10", "metric": "accuracy", "paper": 94.41, "read_from": "table",
+        "ours": ours, "error": 0.5, "difference": ours - 94.41,
+    })  # fmt: skip
+    assert module._verdict(row, "CIFAR-10") == verdict
+    assert module._verdict(row, "CIFAR-100") == "other data"
+
+
+@pytest.mark.parametrize(
+    ("read_from", "paper", "allowed"), [("table", 94.41, 0.005), ("text", 38.0, 0.5), ("plot", 59.0, 0.5)]
+)
+def test_numbers_may_differ_by_what_was_not_printed(read_from, paper, allowed):
+    row = pd.Series({"metric": "lowest recall", "read_from": read_from, "paper": paper})
+    assert module._allowed(row) == pytest.approx(allowed)
+
+
+def test_the_readme_gets_its_table_between_the_marks(monkeypatch, tmp_path):
+    write_everything()
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert not write_readme()  # results are written elsewhere: the README in git is not theirs
+    assert "old" in readme.read_text()
+    monkeypatch.setattr(paths, "OUT", tmp_path)
+    assert write_readme()
+    text = readme.read_text()
+    assert text == f"before\n<!-- results -->\n{readme_table()}<!-- /results -->\nafter\n"
+    assert "| accuracy, coded | 94.41 | 95.00 ±" in text
+    assert "1 run, 1000 images" in text
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="needs the lines <!-- results -->"):
+        write_readme()
+
+
+def test_removals_beyond_ours_are_not_run():
+    write("specialisation", "coded-s0", curves=removal([95.0, 90.0]), block="layer2.0")
+    table = rows()
+    assert table.loc[("figure-2a", "set=active; removed=1", "accuracy"), "verdict"] == "other data"
+    assert table.loc[("figure-2a", "set=active; removed=5", "accuracy"), "verdict"] == "not run"
+
+
+def test_blocks_are_numbered_as_in_the_papers_network():
+    """ImageNet's last block is its 16th; CIFAR's, and that of a small network beside it, the 9th."""
+    table = early_table([write("early", "coded", curves=decoding(10.0, 20.0, 95.0))])
+    for data, last in (("imagenet", 16), ("cifar10", 9), ("digits", 9)):
+        numbered = {row.condition: row.ours for row in module._decoders(table.assign(mu=6.0), data) if row.item == "figure-4"}
+        assert numbered[f"mu=6; decoder=block {last}"] == 20.0
+        assert numbered[f"mu=6; decoder=block {last - 1}"] == 10.0

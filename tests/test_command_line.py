@@ -1,0 +1,54 @@
+"""The command line is an interface: other programs call these commands with these options."""
+
+import pytest
+
+from coded_resnext.__main__ import COMMANDS, main
+
+FROZEN = {
+    "reproduce": ["preset", "--force"],
+    "figures": ["preset"],
+    "run": ["notebook", "-p", "--parameter"],
+    "train": ["preset", "run", "--like", "-p", "--parameter", "--force"],
+    "together": ["preset", "runs", "--suffix", "-p", "--parameter"],
+    "design": ["--classes", "--branches", "--active", "--seed", "--time-limit", "--output"],
+    "schemes": ["--write"],
+    "export": ["--checkpoint", "--classes", "--out", "--onnx", "--batch", "--energies"],
+    "predict": ["images", "--model"],
+    "bench": ["--rounds"],
+    "bench-exits": ["preset", "run", "--rounds", "--images"],
+    "weights": ["preset", "run"],
+    "calibrate": ["weights"],
+    "bench-subnetwork": ["--rounds"],
+    "publish": ["preset"],
+}
+
+
+def test_commands_and_options_stay():
+    found = {
+        name: [flag for flags, _ in command.arguments for flag in flags] for name, command in COMMANDS.items()
+    }
+    for name, options in FROZEN.items():
+        assert found[name][: len(options)] == options or set(options) <= set(found[name]), name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert "usage: python -m coded_resnext" in capsys.readouterr().out
+
+
+def test_an_error_of_the_users_is_one_line(capsys):
+    assert main(["figures", "digit"]) == 1
+    assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits'?\n"
+
+
+def test_a_programming_error_shows_its_traceback(monkeypatch):
+    """A TypeError from anywhere was taken for the user's mistake, and one line of it said nothing."""
+
+    def broken(options):
+        return len(None)
+
+    monkeypatch.setitem(COMMANDS, "figures", COMMANDS["figures"]._replace(run=broken))
+    with pytest.raises(TypeError, match="has no len"):
+        main(["figures"])
