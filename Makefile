@@ -13,6 +13,8 @@ ENV := .venv
 endif
 PYTHON := $(ENV)/bin/python
 INSTALLED := $(ENV)/.coded-resnext-installed
+# A test on every core, with one thread each: several threads beside a busy core wait for each other.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
@@ -20,10 +22,10 @@ IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_R
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
-	@echo 'make schemes     the shipped coding schemes again, from nothing; they must come out the same'
+	@echo 'make schemes     the built-in coding schemes again, from nothing; they must come out the same'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
-	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git'
+	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git, its claims into the README'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -42,11 +44,11 @@ figures: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext figures $(PRESET)
 
 test: $(INSTALLED)
-	$(IN_SCRATCH) $(PYTHON) -m pytest -m 'not slow'
-	$(IN_SCRATCH) $(PYTHON) -m pytest --nbval-lax notebooks
+	$(SIDE_BY_SIDE) -m 'not slow'
+	$(IN_SCRATCH) $(SIDE_BY_SIDE) --dist loadfile --nbval-lax notebooks
 
 test-slow: $(INSTALLED)
-	$(IN_SCRATCH) $(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .
@@ -62,7 +64,7 @@ bench: $(INSTALLED)
 	$(PYTHON) -m coded_resnext bench
 
 # Where Python and the packages are there already, as on most GPU machines, nothing is installed.
-READY := import accelerate, filelock, pandas, safetensors, sklearn, sys, timm, torch, torchvision, tqdm, yaml; \
+READY := import accelerate, filelock, safetensors, sklearn, sys, timm, torch, torchvision, tqdm, yaml; \
 	assert sys.version_info >= (3, 11) and tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 11)
 cifar-gpu:
 	@if python3 -c '$(READY)' 2>/dev/null; then python=python3; \

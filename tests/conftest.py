@@ -1,6 +1,9 @@
 """Tests never write into the checkout: what the package writes goes to a temporary folder."""
 
+import io
 import os
+import subprocess
+import tarfile
 import tempfile
 
 # Before the package is imported, since its folders are constants. Tests that run side by side have a folder each.
@@ -33,6 +36,19 @@ def randomise_batch_norm():
         return module
 
     return randomise
+
+
+@pytest.fixture(scope="session", autouse=True)
+def committed_results(tmp_path_factory):
+    """The records in git, whatever a reproduction in this checkout has made of them since; returns their folder."""
+    command = ["git", "archive", "HEAD", "data/results"]
+    archive = subprocess.run(command, cwd=paths.ROOT, capture_output=True)
+    if archive.returncode == 0:  # else no checkout but an archive of one
+        folder = tmp_path_factory.mktemp("committed")
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder, filter="data")
+        paths.COMMITTED_RESULTS = folder / "data" / "results"
+    return paths.COMMITTED_RESULTS
 
 
 @pytest.fixture

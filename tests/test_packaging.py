@@ -32,7 +32,7 @@ def test_the_lock_has_exact_versions_and_no_registry():
 def test_the_lock_satisfies_the_project():
     """Every direct requirement, of the package, its notebooks and its tests, with a version in its range."""
     extras = project()["optional-dependencies"]
-    for line in [*project()["dependencies"], *extras["notebooks"], *extras["dev"]]:
+    for line in [*project()["dependencies"], *extras["reproduction"], *extras["dev"]]:
         wanted = Requirement(line)
         (pin,) = locked()[canonicalize_name(wanted.name)].specifier
         assert wanted.specifier.contains(pin.version), line

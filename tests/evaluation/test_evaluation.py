@@ -24,6 +24,7 @@ from coded_resnext.evaluation.binary import (
 from coded_resnext.evaluation.prediction import early_decoding
 from coded_resnext.evaluation.removal import branch_removal
 from coded_resnext.training.checkpoint import Checkpoint, Description
+from coded_resnext.training.parameters import TrainingParameters, to_plain
 from coded_resnext.training.run import Run
 
 CPU = torch.device("cpu")
@@ -126,7 +127,7 @@ def test_average_precision_is_1_for_perfect_logits_and_the_share_of_positives_fo
 def test_a_run_normalises_every_image_as_in_training(tmp_path):
     """A deployed classifier cannot know whose image it is shown; nor has a test set constants of its own."""
     data = {"mean": [0.4], "std": [0.2]}
-    training = {"data": "digits", "image_size": 0, "holdout": 200}
+    training = to_plain(TrainingParameters())
     checkpoint = Checkpoint(tmp_path, Description(training, {}, {}, data), "hash")
     run = Run(checkpoint)
     for images in (run.train, run.test, run.foreign):
@@ -215,7 +216,8 @@ def test_thresholds_of_many_classes_go_through_the_images_they_are_found_on(rand
     monkeypatch.setattr(binary, "NEGATIVES_PER_POSITIVE", 2)
     torch.manual_seed(0)
     schemes = {"layer2": load_scheme(10, 10, 5)}
-    model = randomise_batch_norm(CodedResNeXt([1, 1], 10, 10, 2, width=8, in_channels=1, schemes=schemes)).double().eval()
+    model = CodedResNeXt([1, 1], 10, 10, 2, width=8, in_channels=1, schemes=schemes)
+    model = randomise_batch_norm(model).double().eval()
     monkeypatch.setattr(binary, "eval_batches", lambda *args: ((x.double(), y) for x, y in eval_batches(*args)))
     seen = []
     original = type(model).forward_stem

@@ -13,7 +13,7 @@ from coded_resnext import load_images, load_subnetwork
 from coded_resnext.__main__ import main
 from coded_resnext.data.sets import centre_crop, normalise, read_for, to_uint8
 from coded_resnext.errors import CheckpointError
-from coded_resnext.reproduction.measure.stages import evaluate
+from coded_resnext.reproduction.measure.stages import evaluate, recorded_threshold
 from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.subnetworks.export import cut_out
 from coded_resnext.subnetworks.manifest import read_manifest
@@ -79,7 +79,8 @@ def test_the_threshold_is_the_records_or_found_in_the_same_way(run):
     checkpoint = load_checkpoint(run)
     before = cut_out(checkpoint, ["4"])[1].threshold
     (record,) = [record for record in evaluate("binary", EvaluationParameters()) if record["name"] == "user"]
-    after = cut_out(checkpoint, ["4"])[1].threshold
+    after = cut_out(checkpoint, ["4"], recorded_threshold(run, ["4"]))[1].threshold
+    assert recorded_threshold(run, ["4", "5"]) is None
     assert after == record["points"][4]["threshold"]
     assert before == pytest.approx(after, rel=1e-5)  # float32 logits of the cut and the masked network
     assert cut_out(checkpoint, ["4", "5"])[1].threshold is None

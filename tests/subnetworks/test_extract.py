@@ -185,9 +185,12 @@ def test_the_small_blocks_are_made_small(small, monkeypatch):
     """Not the full network first, whose weights are drawn and thrown away."""
     made = []
     original = CodedBottleneck.__init__
-    monkeypatch.setattr(
-        CodedBottleneck, "__init__", lambda self, *args, **kwargs: (original(self, *args, **kwargs), made.append(self))[0]
-    )
+
+    def noted(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(CodedBottleneck, "__init__", noted)
     subnetwork = extract_subnetwork(small, [3])
     assert [block.kept for block in made] == [10, 5, 5, 3, 3]
     assert len(made) == len(subnetwork.block_names)

@@ -55,7 +55,8 @@ def test_pieces_have_block_outputs_of_a_cache_at_most(randomise_batch_norm):
 def test_ablations_are_not_folded(branch_sum, randomise_batch_norm):
     """Their logits came out wrong, several times over, without a word."""
     schemes = {"layer2": load_scheme(10, 10, 3)}
-    model = randomise_batch_norm(CodedResNeXt([1, 1], 10, 10, 2, schemes=schemes, width=8, branch_sum=branch_sum)).eval()
+    model = CodedResNeXt([1, 1], 10, 10, 2, schemes=schemes, width=8, branch_sum=branch_sum)
+    model = randomise_batch_norm(model).eval()
     for form in (fold, lambda model: export_program(model, 24)):
         with pytest.raises(ValueError, match=r"block layer2\.0 sums its branches otherwise than equation 3"):
             form(model)

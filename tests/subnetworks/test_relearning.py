@@ -9,7 +9,7 @@ from coded_resnext.data.batches import eval_batches
 from coded_resnext.evaluation.prediction import percent_equal, predict
 from coded_resnext.reproduction.figures import subnetworks
 from coded_resnext.reproduction.figures.subnetworks import surgery_table
-from coded_resnext.subnetworks import relearning
+from coded_resnext.subnetworks import surgery
 from coded_resnext.subnetworks.surgery import forget_and_learn, moved_last, without_class
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def test_a_class_becomes_the_last_and_those_behind_it_move_up(digits):
 
 def test_what_is_measured_is_what_the_networks_say(network, digits, monkeypatch):
     """Of class 4, without learning; and the network itself stays as it was."""
-    monkeypatch.setattr(relearning, "EPOCHS", 0)
+    monkeypatch.setattr(surgery, "EPOCHS", 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     row = measure(network, digits)[4]
     _, test = digits
@@ -62,7 +62,7 @@ def test_what_is_measured_is_what_the_networks_say(network, digits, monkeypatch)
 
 def test_a_trained_network_learns_a_class_again(network, monkeypatch):
     """After some epochs on the digits; two of the classes."""
-    monkeypatch.setattr(relearning, "MOST_CLASSES", 2)
+    monkeypatch.setattr(surgery, "MOST_CLASSES", 2)
     train, test = (load_images("digits", split) for split in ("train", "test"))
     optimiser, loss = torch.optim.SGD(network.parameters(), 0.1, 0.9), CodingLoss(network.schemes)
     for epoch in range(6):
@@ -80,7 +80,7 @@ def test_a_trained_network_learns_a_class_again(network, monkeypatch):
 
 
 def test_the_table_is_a_mean_over_runs(network, digits, monkeypatch):
-    monkeypatch.setattr(relearning, "EPOCHS", 0)
+    monkeypatch.setattr(surgery, "EPOCHS", 0)
     rows = measure(network, digits)
     other = [row | {"own": row["own"] + 2} for row in rows]
     monkeypatch.setattr(subnetworks, "coded_records", list)

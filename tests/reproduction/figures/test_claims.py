@@ -4,7 +4,7 @@ import pytest
 from made_up import IMAGES, decoding, point, write, write_binary, write_everything
 
 from coded_resnext.reproduction.figures import claims
-from coded_resnext.reproduction.records import paper as tables
+from coded_resnext.reproduction.figures.text import as_text
 
 pytestmark = pytest.mark.usefixtures("no_records")
 
@@ -17,7 +17,7 @@ def test_without_records_nothing_is_run():
     table = claims.claims("digits")
     assert set(table["verdict"]) == {claims.NOT_RUN}
     assert table[["ours", "images"]].isna().all(axis=None)
-    assert "not run" in tables.as_text(table)
+    assert "not run" in as_text(table)
 
 
 def test_claims_come_from_the_records():

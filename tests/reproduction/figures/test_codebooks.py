@@ -85,6 +85,7 @@ def test_remaking_compares_with_what_ships(monkeypatch, tmp_path, capsys):
     file.write_text(scheme_path(10, 10, 7).read_text())
     monkeypatch.setattr(shipped, "scheme_path", lambda *sizes: file)
     monkeypatch.setattr(shipped, "NETWORK_SIZES", ())
+    monkeypatch.setattr(shipped, "published", dict)
     monkeypatch.setattr(shipped, "ABLATION_SIZES", numbers.ABLATION_SIZES[-1:])
     assert main(["schemes"]) == 0
     assert capsys.readouterr().out.endswith("as shipped\n")

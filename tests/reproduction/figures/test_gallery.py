@@ -61,11 +61,13 @@ def test_redrawing_leaves_out_what_has_no_record_and_goes_on(capsys):
     assert (paths.FIGURES / "digits" / "table-2-accuracy.md").exists()
 
 
-def test_every_committed_result_is_redrawn_without_torch(tmp_path):
+def test_every_committed_result_is_redrawn_without_torch(tmp_path, committed_results):
     """From the records in git, in a process of its own: `make figures` on a machine that only draws."""
     script = (
-        "import sys\n"
+        "import sys, pathlib\n"
+        "from coded_resnext import paths\n"
         "from coded_resnext.__main__ import main\n"
+        f"paths.COMMITTED_RESULTS = pathlib.Path({str(committed_results)!r})\n"
         "status = main(['figures', 'digits'])\n"
         "assert 'torch' not in sys.modules, 'drawing imported torch'\n"
         "sys.exit(status)"

@@ -24,6 +24,7 @@ from ...early_exit.measure import SHOWN, shares
 from ...early_exit.rejection import rejection
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import STOPS_ABOVE, Exits, StoppingRule
+from ...early_exit.targets import DROPS, best_policy, fit_targets, what_it_says
 from ...early_exit.thresholds import OperatingPoint
 from ...early_exit.verification import decode_then_verify
 from ...errors import Refused
@@ -57,15 +58,15 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     costs = {name: rule.costs(run.model, size) for name, rule in rules.items()}
     curves = []
     for name, rule in rules.items():
-        answers = early.what_it_says(rule, test, labels, costs[name])
+        answers = what_it_says(rule, test, labels, costs[name])
         curves += [{"policy": name, **row} for row in early.tradeoff(points[name], answers)]
     targets = [keeps(run.model, calibration, target, test, labels, size) for target in calibration.targets]
-    for drop in early.DROPS:
-        policy = early.best_policy(calibration, drop)
+    for drop in DROPS:
+        policy = best_policy(calibration, drop)
         row = next(row for row in targets if (row["policy"], row["kind"], row["value"]) == (policy, "drop", drop))
         metrics |= {f"saved_{drop:g}": 100 - row["multiply_adds"], f"drop_{drop:g}": row["drop"]}
 
-    policy = early.best_policy(calibration, SHOWN_DROP)
+    policy = best_policy(calibration, SHOWN_DROP)
     thresholds = calibration.thresholds(policy, "drop", SHOWN_DROP)
     shown = StoppingRule(run.model.schemes, policy, thresholds, calibration).simulate(test.energies, test.logits)
     foreign = None if run.foreign is None else predict(run.model, run.foreign, run.batch_size, run.device)
@@ -96,7 +97,7 @@ def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[O
         raise Refused(f"run {run.training['name']} is of a plain network: it decodes nothing, so it exits nowhere")
     held = predict(run.model, run.held, run.batch_size, run.device)
     calibration = calibrate(run.model, held, run.held.labels)
-    calibration, points = early.fit_targets(
+    calibration, points = fit_targets(
         run.model, calibration, held, run.held.labels, run.test.image_size
     )
     save_calibration(folder, calibration)
