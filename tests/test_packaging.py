@@ -72,3 +72,27 @@ def test_looking_at_codes_and_records_imports_no_torch():
         "coded_resnext.load_scheme(10, 10, 3).certificate(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_the_library_needs_nothing_of_the_reproductions(tmp_path):
+    """Trained, cut and asked, in a process where pandas, matplotlib and the notebooks' packages cannot be imported."""
+    absent = [Requirement(line).name for line in project()["optional-dependencies"]["reproduction"]]
+    script = (
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        f"absent = set({absent})\n"
+        "PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in absent else find(name, *rest)\n"
+        "from pathlib import Path\n"
+        "from coded_resnext import EarlyExit, TrainingParameters, extract_subnetwork, fit, load_images, predict\n"
+        "import torch\n"
+        "p = TrainingParameters(layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1)\n"
+        f"checkpoint = fit(p, folder=Path({str(tmp_path)!r}))\n"
+        "model, images = checkpoint.network(), load_images('digits', 'test')\n"
+        "cut = extract_subnetwork(model, [3])\n"
+        "print(predict(cut, images, 100, torch.device('cpu')).logits.shape, checkpoint.description.metrics)\n"
+        "EarlyExit(model, 'margin', {'layer2.0': 0.5}).predict(torch.randn(2, 1, 8, 8))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([500, 1])" in done.stdout
+    assert "clean_train_accuracy" in done.stdout
