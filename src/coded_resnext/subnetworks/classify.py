@@ -27,7 +27,7 @@ class Classifier:
         class_names: of its logits.
         threshold: of a single class, where one is known.
         channels: of the images, 1 or 3.
-        data: how images are prepared, see `image_files.read_for`.
+        data: how images are prepared, see `data.sets.read_for`.
         logits: normalised images (B, C, H, W) to logits (B, number of classes).
     """
 
@@ -41,7 +41,7 @@ class Classifier:
         """What an image file shows: yes or no of a single class, or the likeliest of several.
 
         Raises:
-            FileNotFoundError, ValueError: see `image_files.read_for`.
+            FileNotFoundError, ValueError: see `data.sets.read_for`.
         """
         logits = self.logits(read_for(path, self.channels, self.data))[0]
         if len(self.class_names) == 1:

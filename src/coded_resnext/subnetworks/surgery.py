@@ -1,7 +1,8 @@
-"""Class surgery: add a class to a trained network, or take one out, without training the network again.
+"""Class surgery: add a class to a trained network, or take one out, without training the network again; and its effect.
 
 A new class gets a spare codeword in every scheme, at the scheme's own distance from all others; only the branches of
-its path and its row of fc are trained. Other classes use these branches too: what that costs them is to be measured.
+its path and its row of fc are trained. Other classes use these branches too: what that costs them is measured by
+forgetting every class and teaching it anew.
 """
 
 from __future__ import annotations

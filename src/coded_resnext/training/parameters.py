@@ -26,7 +26,7 @@ class TrainingParameters:
     Attributes:
         preset: whose folder of records the run belongs to.
         name: of the run, unique in the preset.
-        data: data set, see data.py.
+        data: data set, see data/sets.py.
         image_size: 0 for images of one size, kept in memory; else the crop that images on disk are resized to.
         holdout: training images set aside, never trained on, for choices and calibration.
         images_per_class: how many of the others are trained on, drawn by the seed; 0 for all.

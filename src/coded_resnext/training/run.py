@@ -1,4 +1,4 @@
-"""A trained run with its network and its data, which is what every evaluation starts from."""
+"""A trained run with its network and its data: what an evaluation starts from."""
 
 from __future__ import annotations
 

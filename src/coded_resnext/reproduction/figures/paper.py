@@ -1,6 +1,4 @@
-"""Figures of ablations and controls: the weight and exponent of the coding loss, branch dropping, the sum of branches
-(section 4.5), and classes cut out of networks where no path should be.
-"""
+"""The paper's figures of results, one function each, and those of its ablations and of our controls (section 4)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Figures of results: DataFrames of `tables.py` in, a matplotlib Figure out, one function a figure of the paper.
+"""How figures look, and how they are saved: the same thing has the same colour everywhere.
 
-The style and what all figures share come first; ablations are in ablations.py, diagrams and pictures of codes in
-diagrams.py. The same thing has the same colour everywhere. Nothing here knows a network: figures are redrawn from
-records, without torch.
+Figures are functions from the DataFrames of tables.py to a matplotlib Figure: the paper's in paper.py, diagrams and
+pictures of codes in diagrams.py, subnetworks and early exit in modules of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Figures of notebook 09: what subnetworks of several classes are worth, and how far class paths overlap."""
+"""Subnetworks: tables from records, averaged over coded runs, and figures.
+
+What several classes are worth together, how far class paths overlap, and what benchmarks measured.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as text, Markdown and CSV."""
+"""Tables as aligned text, as Markdown and as CSV."""
 
 from __future__ import annotations
 

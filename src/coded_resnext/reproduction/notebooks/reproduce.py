@@ -1,8 +1,6 @@
-"""Run notebooks strictly, and a preset's notebooks in order.
+"""A preset's notebooks in order.
 
-papermill passes a parameter that the notebook does not have and only warns; here it is refused, and so is a
-value of another type than the default's. What has been done before, from the same code, parameters and
-checkpoints, is not done again.
+What has been done before, from the same code, parameters and checkpoints, is not done again.
 """
 
 from __future__ import annotations
