@@ -152,6 +152,10 @@ class _HostBatches(Dataset):
         self.augmentation = augmentation
         self.rows = rows
         self.key = key
+        if images.pixels is None:
+            from timm.data.transforms import RandomResizedCropAndInterpolation
+
+            self.crop = RandomResizedCropAndInterpolation(images.image_size, interpolation="bicubic")
         self.transform = (
             rand_augment(augmentation.randaugment, images.mean, images.image_size) if augmentation.randaugment else None
         )
@@ -173,7 +177,7 @@ class _HostBatches(Dataset):
         np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
         image = self.images.image(index)
         if self.images.pixels is None:
-            image = _random_resized_crop(image, self.images.image_size, rng)
+            image = self.crop(image)
             if self.augmentation.flip and rng.random() < 0.5:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image if self.transform is None else self.transform(image)
@@ -188,20 +192,3 @@ def _own_random_state() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
-
-
-def _random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """A random 8 to 100 % of the area at a ratio of 3:4 to 4:3, resized to a square: Inception's crop."""
-    for _ in range(10):
-        area = image.width * image.height * rng.uniform(0.08, 1)
-        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        width, height = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
-        if 0 < width <= image.width and 0 < height <= image.height:
-            left = int(rng.integers(image.width - width + 1))
-            top = int(rng.integers(image.height - height + 1))
-            break
-    else:  # no such crop fits a very long image: take its middle
-        width = height = min(image.size)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-    box = (left, top, left + width, top + height)
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)

@@ -229,8 +229,9 @@ def read_image(path: Path, mode: str | None = "RGB") -> Image.Image:
 
 def to_uint8(image: Image.Image) -> Tensor:
     """PIL to (C, H, W) uint8."""
-    array = np.array(image)
-    return torch.from_numpy(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+    from torchvision.transforms.functional import pil_to_tensor
+
+    return pil_to_tensor(image)
 
 
 def centre_crop(image: Image.Image, size: int) -> Image.Image:
