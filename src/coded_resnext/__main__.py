@@ -47,12 +47,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from .reproduction.figures.claims import claims
-    from .reproduction.figures.text import as_text
     from .reproduction.notebooks.reproduce import reproduce
 
     reproduce(options.preset, force=options.force)
-    print(f"\n{as_text(claims(options.preset))}")
 
 
 def _figures(options: argparse.Namespace) -> None:
