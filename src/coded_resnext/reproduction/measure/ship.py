@@ -61,7 +61,7 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
             stored = predict(model, images, finished.batch_size, finished.device).accuracy(images.labels)
         if abs(stored - recorded) <= UNCHANGED:
             break
-    path = weights_path(name)
+    path = paths.OWN_WEIGHTS / weights_path(name).name
     write_atomically(path, safetensors.torch.save(weights))
     card = {
         "name": name,
@@ -76,7 +76,7 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         "schemes": description.schemes,
         "data": description.data,
     }
-    write_atomically(card_path(name), (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
+    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
     return card
 
 
