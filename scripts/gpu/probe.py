@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from filelock import FileLock
 
-from coded_resnext import CodingLoss, coded_resnext29_10x11d
+from coded_resnext import CodingLoss, coded_resnext29_10x11d, load_scheme
 from coded_resnext.data.batches import Augmentation, train_batches
 from coded_resnext.data.sets import CONSTANTS, ImageSet
 from coded_resnext.network.block import CodedBottleneck
@@ -40,11 +40,11 @@ parser.add_argument("what", choices=("machine", "step"))
 parser.add_argument("preset", nargs="?")
 parser.add_argument("run", nargs="?")
 parser.add_argument("--tiny", action="store_true")
-options = parser.parse_args()
+asked = parser.parse_args()
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
-BATCH = 4 if options.tiny else 512
-NAME = "-".join(filter(None, (options.what, options.run)))
+BATCH = 4 if asked.tiny else 512
+NAME = "-".join(filter(None, (asked.what, asked.run)))
 FOLDER = Path(os.environ.get("OUT", "."))
 found: dict[str, Any] = {}
 
@@ -55,10 +55,18 @@ def say(key: str, value: object) -> None:
     (FOLDER / f"probe-{NAME}.json").write_text(json.dumps(found, indent=1))
 
 
+def network(**options: float) -> CodedResNeXt:
+    """The paper's network for CIFAR-10, or one for a rehearsal."""
+    if not asked.tiny:
+        return coded_resnext29_10x11d(**options)
+    schemes = {"layer2": load_scheme(10, 10, 5), "layer3": load_scheme(10, 10, 3)}
+    return CodedResNeXt([1, 2, 2], 10, 10, 1, width=4, stem="3x3/2", schemes=schemes, **options)
+
+
 def milliseconds(step: Callable[[], object], repeats: int = 12) -> float:
     """Median of a step, each timed on its own behind a warm-up."""
     times = []
-    for i in range(-3, 2 if options.tiny else repeats):
+    for i in range(-3, 2 if asked.tiny else repeats):
         begun = time.perf_counter()
         step()
         if GPU:
@@ -69,10 +77,10 @@ def milliseconds(step: Callable[[], object], repeats: int = 12) -> float:
 
 
 def ceilings() -> None:
-    size = 2**20 if options.tiny else 2**30
+    size = 2**20 if asked.tiny else 2**30
     a, b = torch.randn(size // 4, device=DEVICE), torch.empty(size // 4, device=DEVICE)
     say("copy, TB/s read and written", round(2 * size / milliseconds(lambda: b.copy_(a)) / 1e9, 3))
-    m = 256 if options.tiny else 8192
+    m = 256 if asked.tiny else 8192
     p, q = (torch.randn(m, m, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     say("bfloat16 product, TFLOP/s", round(2 * m**3 / milliseconds(lambda: p @ q) / 1e9, 1))
 
@@ -94,7 +102,7 @@ def forms() -> None:
     """Microseconds an image of all conv2 of the network: grouped, dense, and dense padded to a multiple of 8."""
     blocks = [
         (block.conv2.weight.shape[0], before, block.conv2.stride[0])
-        for _, block, before, _ in block_sizes(coded_resnext29_10x11d(), 32)
+        for _, block, before, _ in block_sizes(network(), 32)
     ]
     for tuned in (False, True):
         torch.backends.cudnn.benchmark = tuned
@@ -115,7 +123,7 @@ def forms() -> None:
 
 def answers(device: torch.device, dtype: torch.dtype, dense: bool, autocast: bool = False) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    model = coded_resnext29_10x11d(drop_branch=0.0)
+    model = network(drop_branch=0.0)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.0)  # a block's last starts at 0 and would hide its branches
@@ -152,10 +160,10 @@ def random_images(count: int) -> ImageSet:
 
 
 def loader() -> None:
-    images = random_images(64 if options.tiny else 20_000)
-    for workers in (2,) if options.tiny else (6, 12):
+    images = random_images(64 if asked.tiny else 20_000)
+    for workers in (2,) if asked.tiny else (6, 12):
         batches = train_batches(
-            images, Augmentation("rand-m4-n3", 4, True), min(BATCH, 16 if options.tiny else 512), seed=0,
+            images, Augmentation("rand-m4-n3", 4, True), min(BATCH, 16 if asked.tiny else 512), seed=0,
             epochs=range(1), device=DEVICE, workers=workers,
         )  # fmt: skip
         begun = time.perf_counter()
@@ -165,7 +173,7 @@ def loader() -> None:
 
 @tuned_convolutions()
 def evaluation() -> None:
-    model = coded_resnext29_10x11d().to(DEVICE, memory_format=torch.channels_last).eval()
+    model = network().to(DEVICE, memory_format=torch.channels_last).eval()
     x = torch.randn(min(500, 10 * BATCH), 3, 32, 32, device=DEVICE).contiguous(memory_format=torch.channels_last)
     for dense in (False, True):
         for name in model.block_names:
@@ -182,8 +190,9 @@ def evaluation() -> None:
 @tuned_convolutions()
 def step() -> None:
     """The network of a run, compiled as `fit` compiles it; timed while no other process is."""
-    parameters = load_preset(options.preset).runs[options.run]
-    small = {"compile": False, "batch_size": 8, "norm_batch": 8} if options.tiny else {}
+    parameters = load_preset(asked.preset).runs[asked.run]
+    small = {"layers": (1, 1, 1), "width": 8, "branch_width": 1, "compile": False, "batch_size": 8, "norm_batch": 8}
+    small = small if asked.tiny else {}
     parameters = dataclasses.replace(parameters, workers=0, randaugment="", **small)
     images = random_images(4 * parameters.batch_size)
     torch.manual_seed(0)
@@ -216,10 +225,10 @@ def step() -> None:
                 torch.cuda.synchronize()
         order = "cuda_time_total" if GPU else "cpu_time_total"
         table = trace.key_averages().table(sort_by=order, row_limit=60, max_name_column_width=110)
-        (FOLDER / f"profile-{options.run}.txt").write_text(table)
+        (FOLDER / f"profile-{asked.run}.txt").write_text(table)
 
 
-if options.what == "step":
+if asked.what == "step":
     step()
 else:
     with contextlib.suppress(OSError):

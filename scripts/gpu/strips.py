@@ -1,7 +1,7 @@
 """Small images of one size as a few large lossless files that travel well, and back.
 
-    python strips.py pack FOLDER TARGET        FOLDER/{train,test}/<class>/<image> to TARGET/{train,test}/<class>-<n>.webp
-    python strips.py unpack STRIPS TARGET      and back to TARGET/{train,test}/<class>/<number>.png
+    python strips.py pack FOLDER TARGET      FOLDER/{train,test}/<class>/<image> to TARGET/{train,test}/<class>-<n>.webp
+    python strips.py unpack STRIPS TARGET    and back to TARGET/{train,test}/<class>/<number>.png
 
 A strip is up to 500 images below one another. The images of a class keep their order.
 """
