@@ -136,7 +136,7 @@ def answers(device: torch.device, dtype: torch.dtype, dense: bool, autocast: boo
     coding = CodingLoss(model.schemes).to(device)(energies, labels)
     (F.cross_entropy(logits.to(torch.float64), labels) + 6 * coding).backward()
     results = {
-        "logits": logits, "energies": energies["layer3.2"],
+        "logits": logits, "energies": list(energies.values())[-1],
         "conv2's gradient": model.layer2[1].conv2.weight.grad, "conv3's gradient": model.layer3[1].conv3.weight.grad,
     }  # fmt: skip
     return {key: value.detach().double().cpu() for key, value in results.items()}
