@@ -51,7 +51,7 @@ def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
     """E(W u) = <WᵀW, Σ u uᵀ> / (C_out·H·W): two d×d matrices a branch instead of C_out channels.
 
     Args:
-        u: (B, N·d, H, W).
+        u: (B, N·d, H, W); channels behind those, as of a padded kernel, belong to no branch.
         gram: (N, d, d), see `gram_matrices`.
         out_channels: C_out.
     Returns:
@@ -59,7 +59,7 @@ def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
     """
     pixels = u.shape[2] * u.shape[3]
     if bound_by_memory(u):
-        return _SquaredForm.apply(u, gram) / (out_channels * pixels)
+        return _ProductForm.apply(u, gram) / (out_channels * pixels)
     width = gram.shape[0] * gram.shape[1]
     u = u[:, :width].flatten(2).unflatten(1, (len(gram), -1)).to(gram.dtype)  # (B, N, d, H·W)
     outer = u @ u.mT  # (B, N, d, d)
@@ -67,15 +67,21 @@ def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
 
 
 def bound_by_memory(u: Tensor) -> bool:
-    """Whether moving u costs more than multiplying it: bfloat16 on a GPU. A CPU took 3 to 100 times as long so."""
+    """Whether moving u costs more than multiplying it: bfloat16 on a GPU.
+
+    Not on a CPU: one without instructions for bfloat16 took 3 to 120 times as long for the product form.
+    """
     return u.is_cuda and u.dtype == torch.bfloat16
 
 
-class _SquaredForm(torch.autograd.Function):
-    """Σ_hw u_nᵀ G_n u_n (B, N) of u in bfloat16, for which memory traffic is what costs.
+class _ProductForm(torch.autograd.Function):
+    """Σ_hw u_nᵀ G_n u_n (B, N) of u in bfloat16, with neither a float32 copy of u nor another layout.
 
-    Neither a float32 copy of u nor another layout: v = G u is one dense 1x1 convolution, whose kernel has the G_n
-    on its diagonal. The gradient 2·g_n·v_n, G being symmetric, takes v again instead of a second product.
+    v = G u is one dense 1x1 convolution, whose kernel has the G_n on its diagonal and whatever pads u as zeros. G is
+    symmetric, so that the gradient by u_n, 2·g_n·v_n, takes v again instead of a second product.
+
+    G, v and u·v are rounded to 8 bits, so E is off by at most 3·2⁻⁸·Σ|u|ᵀ|G||u|, which is up to 3.1 E in trained
+    networks. There the energies were within 0.5 % of this u's; they suffer where a branch's channels cancel.
     """
 
     @staticmethod
