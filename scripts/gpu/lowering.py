@@ -1,6 +1,6 @@
 """What a training step would move through a GPU's memory, counted without a GPU.
 
-    python scripts/gpu/lowering.py {29,50} {plain,coded} [BATCH]
+    python scripts/gpu/lowering.py {29,50} {plain,coded} [BATCH] [--dense]
 
 The network is traced under autocast on the CPU, in fake tensors. Then every device becomes cuda, the graphs of the
 forward and the backward pass are lowered and fused by Inductor as for an H100, and nothing is compiled: what is
@@ -36,6 +36,7 @@ from torch.fx import GraphModule
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 from coded_resnext import CodedResNeXt, coded_resnext29_10x11d, coded_resnext50_32x4d
+from coded_resnext.network.block import CodedBottleneck
 
 NETWORKS = {"29": (coded_resnext29_10x11d, 32), "50": (coded_resnext50_32x4d, 160)}  # and the side of their images
 
@@ -197,9 +198,14 @@ def main() -> None:
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("form", choices=["plain", "coded"])
     parser.add_argument("batch", type=int, nargs="?", default=512)
+    parser.add_argument("--dense", action="store_true", help="the 3x3 convolutions as dense ones, see network/dense.py")
     arguments = parser.parse_args()
     make, side = NETWORKS[arguments.network]
-    traffic = training_traffic(make(coded=arguments.form == "coded"), arguments.batch, side)
+    model = make(coded=arguments.form == "coded")
+    for module in model.modules():
+        if isinstance(module, CodedBottleneck):
+            module.dense = arguments.dense
+    traffic = training_traffic(model, arguments.batch, side)
 
     def megabytes(moved: float) -> str:
         return f"{moved / arguments.batch / 1e6:8.2f} MB an image"

@@ -82,6 +82,17 @@ def _train(options: argparse.Namespace) -> None:
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 
+def _evaluate(options: argparse.Namespace) -> None:
+    from .reproduction.measure.stages import STAGES, evaluate
+    from .reproduction.records.presets import EvaluationParameters
+
+    for stage in options.stages or STAGES:
+        if stage not in STAGES:
+            raise Refused(unknown("stage", stage, STAGES))
+        records = evaluate(stage, EvaluationParameters(options.preset, force=options.force))
+        print(f"{stage}: {', '.join(record['name'] for record in records)}", flush=True)
+
+
 def _together(options: argparse.Namespace) -> None:
     from .reproduction.measure.side_by_side import train_together
 
@@ -207,6 +218,11 @@ COMMANDS = {
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,
         _argument("--force", action="store_true", help="train from the beginning whatever is there"),
+    )),
+    "evaluate": Command("evaluate a preset's trained runs into records, without notebooks", _evaluate, (
+        PRESET,
+        _argument("stages", nargs="*", help="accuracy, early, …; all by default"),
+        _argument("--force", action="store_true", help="evaluate again what has a record"),
     )),
     "together": Command("train several listed runs, or variants of them, side by side", _together, (
         _argument("preset"),

@@ -38,14 +38,17 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
-    """Logits and energies of all images in order, in evaluation mode and float32; the network's mode stays."""
+    """Logits and energies of all images in order, in evaluation mode; the network's mode stays.
+
+    The network computes in its own precision, or what autocast says.
+    """
     was_training = model.training
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {}
     for pixels, _ in eval_batches(images, batch_size, device):
         answer, spent = model(pixels, return_energies=True)
-        logits.append(answer.cpu())
+        logits.append(answer.float().cpu())
         for name, value in spent.items():
             energies.setdefault(name, []).append(value.cpu())
     model.train(was_training)

@@ -1,0 +1,47 @@
+"""Train runs of a preset one after another in one process, which reads the images once; file their weights.
+
+    python several.py [-p KEY=VALUE ...] PRESET RUN [RUN ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+
+import torch
+import yaml
+
+from coded_resnext.errors import CodedResNeXtError
+from coded_resnext.reproduction.measure.ship import file_weights
+from coded_resnext.reproduction.measure.train import train
+from coded_resnext.reproduction.records.presets import load_preset
+from coded_resnext.training import fit
+from coded_resnext.training import run as trained
+from coded_resnext.training.parameters import TrainingParameters, build, to_plain
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("preset")
+parser.add_argument("runs", nargs="+")
+parser.add_argument("-p", action="append", default=[])
+options = parser.parse_args()
+changes = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in options.p)}
+rehearsal = "epochs" in changes  # then no run is the preset's own
+fit.load_images = trained.load_images = functools.lru_cache(fit.load_images)
+failed = False
+for run in options.runs:
+    torch._dynamo.reset()
+    begun = time.perf_counter()
+    listed = load_preset(options.preset).runs[run]
+    parameters = {**to_plain(listed), **changes, "name": f"{run}-rehearsal" if rehearsal else run}
+    try:
+        record = train(build(TrainingParameters, parameters, run))
+        file_weights(options.preset, parameters["name"])
+    except CodedResNeXtError as error:
+        print(f"{options.preset}/{run}: {error}", flush=True)
+        failed = True
+        continue
+    numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
+    print(f"{options.preset}/{run}: {numbers}; {time.perf_counter() - begun:.0f} s", flush=True)
+sys.exit(failed)
