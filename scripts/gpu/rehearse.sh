@@ -11,10 +11,11 @@ $python "$scripts/random_images.py" "$scratch/images/cifar10" 10000
 $python "$scripts/strips.py" pack "$scratch/images/cifar10" "$scratch/strips/cifar10"
 bash "$scripts/prepare.sh" "$scratch/gpu" "$scratch/strips"
 tools=$scratch/gpu/tools
-small="-p layers=[1,1,1] -p compile=false -p epochs=2 -p warmup_epochs=1"
+small="-p layers=[1,1,1] -p width=4 -p branch_width=1 -p stem=3x3/2 -p images_per_class=40 -p batch_size=64"
+small="$small -p norm_batch=32 -p compile=false -p epochs=2 -p warmup_epochs=1"
 export GPU_PYTHON=$python GPU_WORK=$scratch/work OUT=$scratch/return GPU_TINY=yes GPU_IMAGES=11000 GPU_JOBS=2
-export GPU_ARGS="$small -p width=8 -p branch_width=1 -p workers=1" GPU_SUFFIX=tiny
-export GPU_FEW_ARGS="$small -p width=8 -p branch_width=1" GPU_FEW=$'cifar10-few coded-s0 coded-mu0-s0\ncifar10-few plain-s0'
+export GPU_ARGS="$small -p workers=1" GPU_SUFFIX=tiny GPU_FEW_ARGS=$small
+export GPU_FEW=$'cifar10-few coded-s0 coded-mu0-s0\ncifar10-few plain-s0'
 mv "$scratch/gpu/b" "$scratch/b" # the halves travel one after the other
 bash "$tools/first.sh"
 rm -r "$scratch/gpu/a" && mv "$scratch/b" "$scratch/gpu/b"

@@ -1,4 +1,6 @@
-"""Train runs of a preset one after another in one process, which reads the images once; file their weights.
+"""Train and evaluate runs of a preset one after another in one process, which reads the images once.
+
+Their weights are filed.
 
     python several.py [-p KEY=VALUE ...] PRESET RUN [RUN ...]
 """
@@ -15,11 +17,15 @@ import yaml
 
 from coded_resnext.errors import CodedResNeXtError
 from coded_resnext.reproduction.measure.ship import file_weights
+from coded_resnext.reproduction.measure.stages import _evaluate_anew
 from coded_resnext.reproduction.measure.train import train
-from coded_resnext.reproduction.records.presets import load_preset
+from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset
 from coded_resnext.training import fit
 from coded_resnext.training import run as trained
+from coded_resnext.training.checkpoint import trained_checkpoint
 from coded_resnext.training.parameters import TrainingParameters, build, to_plain
+
+STAGES_HERE = ("accuracy", "early", "specialisation", "binary")
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("preset")
@@ -29,6 +35,7 @@ options = parser.parse_args()
 changes = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in options.p)}
 rehearsal = "epochs" in changes  # then no run is the preset's own
 fit.load_images = trained.load_images = functools.lru_cache(fit.load_images)
+trained.out_of_distribution = functools.lru_cache(trained.out_of_distribution)
 failed = False
 for run in options.runs:
     torch._dynamo.reset()
@@ -38,10 +45,14 @@ for run in options.runs:
     try:
         record = train(build(TrainingParameters, parameters, run))
         file_weights(options.preset, parameters["name"])
+        trained_in = time.perf_counter() - begun
+        checkpoint = trained_checkpoint(options.preset, parameters["name"])
+        for stage in STAGES_HERE:
+            _evaluate_anew(stage, parameters["name"], checkpoint, EvaluationParameters(options.preset), None)
     except CodedResNeXtError as error:
         print(f"{options.preset}/{run}: {error}", flush=True)
         failed = True
         continue
     numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
-    print(f"{options.preset}/{run}: {numbers}; {time.perf_counter() - begun:.0f} s", flush=True)
+    print(f"{options.preset}/{run}: {numbers}; {trained_in:.0f} and {time.perf_counter() - begun - trained_in:.0f} s", flush=True)
 sys.exit(failed)

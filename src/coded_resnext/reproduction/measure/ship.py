@@ -76,7 +76,8 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         "schemes": description.schemes,
         "data": description.data,
     }
-    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
+    text = json.dumps(card, indent=1, sort_keys=True) + "\n"
+    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, text.encode())
     return card
 
 
