@@ -54,5 +54,6 @@ for run in options.runs:
         failed = True
         continue
     numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
-    print(f"{options.preset}/{run}: {numbers}; {trained_in:.0f} and {time.perf_counter() - begun - trained_in:.0f} s", flush=True)
+    evaluated_in = time.perf_counter() - begun - trained_in
+    print(f"{options.preset}/{run}: {numbers}; {trained_in:.0f} and {evaluated_in:.0f} s", flush=True)
 sys.exit(failed)
