@@ -14,13 +14,9 @@ echo "pair: $preset ${suffix:-as listed} $GPU_ARGS $shorter"
 $python -m coded_resnext together "$preset" $runs ${suffix:+--suffix $suffix} $GPU_ARGS $shorter > "$work/pair.txt" 2>&1
 touch "$work/pair-ended"
 echo "pair ended: $SECONDS s"
-{
-	for run in $(ls "$CODED_RESNEXT_OUT/data/runs/$preset"); do $python -m coded_resnext weights "$preset" "$run"; done
-	for stage in accuracy early specialisation binary; do
-		$python -m coded_resnext evaluate "$preset" $stage && echo "$stage: $SECONDS s"
-	done
-	touch "$work/evaluated"
-} > "$work/evaluate.txt" 2>&1 &
+for run in $(ls "$CODED_RESNEXT_OUT/data/runs/$preset"); do
+	$python "$here/evaluate_runs.py" "$preset" "$run" >> "$work/evaluate.txt" 2>&1 &
+done
 if [ -n "${GPU_FEW:=$(cat "$here/few.txt")}" ]; then
 	# a line of few.txt is a preset and runs that one process trains one after another
 	echo "$GPU_FEW" | TORCHINDUCTOR_COMPILE_THREADS=2 OMP_NUM_THREADS=1 xargs -P "${GPU_JOBS:-12}" -L 1 \

@@ -8,24 +8,17 @@ Their weights are filed.
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 import time
 
 import torch
 import yaml
+from evaluate_runs import evaluate_run, read_images_once
 
 from coded_resnext.errors import CodedResNeXtError
-from coded_resnext.reproduction.measure.ship import file_weights
-from coded_resnext.reproduction.measure.stages import _evaluate_anew
 from coded_resnext.reproduction.measure.train import train
-from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset
-from coded_resnext.training import fit
-from coded_resnext.training import run as trained
-from coded_resnext.training.checkpoint import trained_checkpoint
+from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.training.parameters import TrainingParameters, build, to_plain
-
-STAGES_HERE = ("accuracy", "early", "specialisation", "binary")
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("preset")
@@ -34,8 +27,7 @@ parser.add_argument("-p", action="append", default=[])
 options = parser.parse_args()
 changes = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in options.p)}
 rehearsal = "epochs" in changes  # then no run is the preset's own
-fit.load_images = trained.load_images = functools.lru_cache(fit.load_images)
-trained.out_of_distribution = functools.lru_cache(trained.out_of_distribution)
+read_images_once()
 failed = False
 for run in options.runs:
     torch._dynamo.reset()
@@ -44,11 +36,8 @@ for run in options.runs:
     parameters = {**to_plain(listed), **changes, "name": f"{run}-rehearsal" if rehearsal else run}
     try:
         record = train(build(TrainingParameters, parameters, run))
-        file_weights(options.preset, parameters["name"])
         trained_in = time.perf_counter() - begun
-        checkpoint = trained_checkpoint(options.preset, parameters["name"])
-        for stage in STAGES_HERE:
-            _evaluate_anew(stage, parameters["name"], checkpoint, EvaluationParameters(options.preset), None)
+        evaluate_run(options.preset, parameters["name"])
     except CodedResNeXtError as error:
         print(f"{options.preset}/{run}: {error}", flush=True)
         failed = True
