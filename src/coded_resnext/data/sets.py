@@ -141,10 +141,7 @@ def out_of_distribution(name: str, *, root: Path | None = None) -> ImageSet | No
         return None
     if partner == "photo-patches":
         return _photo_patches()
-    try:
-        return load_images(partner, "test", root=root)
-    except FileNotFoundError:
-        return None
+    return load_images(partner, "test", root=root) if has_partner(name, root=root) else None  # nothing is downloaded
 
 
 def has_partner(name: str, *, root: Path | None = None) -> bool:

@@ -97,7 +97,7 @@ def class_energies(
     rows = []
     for name, scheme in schemes.items():
         by_class = [energies[name][labels == k].double().mean(0) for k in range(scheme.num_classes)]
-        active = torch.from_numpy(scheme.words)[labels]  # (n, N)
+        active = torch.tensor(scheme.words)[labels]  # (n, N)
         spent = energies[name].double()
         rows.append(
             {

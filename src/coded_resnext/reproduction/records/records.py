@@ -24,7 +24,8 @@ from ...errors import Refused
 from ...files import write_atomically
 
 SCHEMA = 1
-COMMIT = "CODED_RESNEXT_COMMIT"  # names the commit of which an unpacked copy without git is an unchanged export
+# Names the commit of which a copy is an unchanged export. Git is not asked then: the copy may lie in another checkout.
+COMMIT = "CODED_RESNEXT_COMMIT"
 GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
 
 Record = Mapping[str, Any]
@@ -147,14 +148,17 @@ def metric(record: Mapping[str, Any], key: str) -> float:
 
 def environment(device: str) -> dict[str, Any]:
     """What the numbers may depend on, and nothing about whose machine it was."""
-    commit = _git("rev-parse", "HEAD") or os.environ.get(COMMIT)
-    changes = _git("status", "--porcelain", "--", ".", *(f":(exclude){folder}" for folder in GENERATED))
+    commit, dirty = os.environ.get(COMMIT), False
+    if not commit:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--", ".", *(f":(exclude){folder}" for folder in GENERATED))
+        dirty = None if changes is None else bool(changes)
     return {
         "device": device,
         "torch": metadata.version("torch"),
         "python": platform.python_version(),
         "commit": commit,
-        "dirty": None if changes is None else bool(changes),
+        "dirty": dirty,
     }
 
 
