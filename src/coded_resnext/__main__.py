@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from . import paths
-from .errors import CodedResNeXtError, Refused, unknown
+from .errors import CodedResNeXtError, Refused
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
@@ -70,15 +70,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .reproduction.measure.train import train
-    from .reproduction.records.presets import load_preset
-    from .training.parameters import TrainingParameters, build, to_plain
+    from .reproduction.records.presets import load_preset, variant
 
     listed = load_preset(options.preset).runs
     like = options.like or (options.run if options.run in listed else next(iter(listed)))
-    if like not in listed:
-        raise Refused(unknown("run", like, listed, f"preset {options.preset}"))
-    values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
-    record = train(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
+    record = train(variant(options.preset, like, options.run, _values(options.parameter)), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 

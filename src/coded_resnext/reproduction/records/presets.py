@@ -89,6 +89,18 @@ def load_preset(name: str) -> Preset:
     return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
 
 
+def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:
+    """A run of this name with the parameters of a listed one, but for some changes.
+
+    Raises:
+        ValueError: a run that the preset does not list, or an unknown parameter, with the closest known names.
+    """
+    listed = load_preset(preset).runs
+    if like not in listed:
+        raise Refused(unknown("run", like, listed, f"preset {preset}"))
+    return build(TrainingParameters, {**to_plain(listed[like]), "name": name, **changes}, f"run {name}")
+
+
 def check_against_preset(parameters: TrainingParameters) -> None:
     """Refuse a run that bears a preset's name but not its parameters: its record would be taken for the preset's.
 
