@@ -17,7 +17,7 @@ from PIL import Image
 from ..records.intervals import wilson
 from ..records.kinds import coded_records, run_kinds
 from ..records.records import Record, metric, piece
-from .style import CODED_COLOUR, COLUMN, MARKERS, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, canvas, finish_grid, legend, styled
+from .style import CODED_COLOUR, COLUMN, MARKERS, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, canvas, finish_grid, styled
 
 # Okabe and Ito's colours again, one a policy; none is that of a whole network.
 POLICY_COLOURS = {
@@ -45,7 +45,6 @@ def tradeoff(curves: pd.DataFrame, static: pd.DataFrame) -> Figure:
             linewidth=0.8, label=policy,
         )  # fmt: skip
     _static_points(axes, static["multiply_adds"], static)
-    legend(figure)
     return figure
 
 
@@ -96,7 +95,6 @@ def exit_shares(shares: pd.DataFrame) -> Figure:
         left += width
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    legend(figure)
     return figure
 
 
@@ -117,7 +115,6 @@ def decoding_across_blocks(decoders: pd.DataFrame) -> Figure:
     for kind, (label, colour, marker) in looks.items():
         axes.errorbar(x, decoders[kind], decoders[f"{kind}_std"].fillna(0.0), color=colour, marker=marker, label=label)
     axes.set_xticks(x, decoders["decoder"])
-    legend(figure)
     return figure
 
 
@@ -153,7 +150,6 @@ def verification(table: pd.DataFrame) -> Figure:
                 str(m), (x, y), xytext=(0, -8), textcoords="offset points", color=line.get_color(), ha="center"
             )
     axes.margins(y=0.15)
-    legend(figure)
     return figure
 
 
