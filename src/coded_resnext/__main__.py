@@ -14,6 +14,8 @@ import yaml
 from . import paths
 from .errors import CodedResNeXtError, Refused
 
+OF_THE_EXTRA = ("pandas", "matplotlib", "papermill", "nbformat")  # "reproduction": what commands import of it
+
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -28,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except (CodedResNeXtError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in OF_THE_EXTRA:
+            raise
+        print(f"error: this needs {error.name}: make installs it, or pip install '.[reproduction]'", file=sys.stderr)
         return 1
     return 0
 

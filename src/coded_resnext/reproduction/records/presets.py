@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from ... import paths
-from ...errors import Refused, unknown
+from ...errors import Refused, not_here, unknown
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
@@ -75,7 +75,8 @@ def load_preset(name: str) -> Preset:
     """
     path = paths.PRESETS / f"{name}.yaml"
     if not path.is_file():
-        raise Refused(unknown("preset", name, preset_names()))
+        names = preset_names()
+        raise Refused(unknown("preset", name, names) if names else not_here("presets", paths.PRESETS))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {"about", "training", "runs", "notebooks", "settings"}
     for key in content:
