@@ -143,7 +143,7 @@ def _ablations(preset: str) -> pd.DataFrame:
 
 
 def _rejection(preset: str) -> pd.DataFrame:
-    table = exits.rejection_table(_exits(preset))
+    table = exits.mean_table(_exits(preset), "rejection")
     if table.empty:
         raise NothingToShow(f"{preset} was not measured against foreign images: their data set was not there")
     return table
@@ -249,11 +249,11 @@ TABLES = _by_stem({
             "exit-networks": lambda preset: exits.static_table(_exits(preset)),
             "exit-targets": lambda preset: exits.target_table(_exits(preset), "drop"),
             "exit-budgets": lambda preset: exits.target_table(_exits(preset), "budget"),
-            "exit-anytime": lambda preset: exits.anytime_table(_exits(preset)),
-            "exit-agreement": lambda preset: exits.agreement_table(_exits(preset)),
-            "decoding-across-blocks": lambda preset: exits.decoder_table(_exits(preset)),
+            "exit-anytime": lambda preset: exits.mean_table(_exits(preset), "anytime"),
+            "exit-agreement": lambda preset: exits.mean_table(_exits(preset), "agreement"),
+            "decoding-across-blocks": lambda preset: exits.mean_table(_exits(preset), "decoders"),
             "rejection": _rejection,
-            "decode-then-verify": lambda preset: exits.verification_table(_exits(preset)),
+            "decode-then-verify": lambda preset: exits.mean_table(_exits(preset), "verification"),
             "exit-times": lambda preset: exits.timing_table(_timing(preset)),
         }.items()
     },
@@ -310,9 +310,11 @@ FIGURES = _by_stem({
             exits.curve_table(_exits(preset)), exits.static_table(_exits(preset))
         ),
         "exit-shares": lambda preset: exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP)),
-        "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(exits.decoder_table(_exits(preset))),
+        "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(
+            exits.mean_table(_exits(preset), "decoders")
+        ),
         "rejection": lambda preset: exits.rejection(_rejection(preset)),
-        "decode-then-verify": lambda preset: exits.verification(exits.verification_table(_exits(preset))),
+        "decode-then-verify": lambda preset: exits.verification(exits.mean_table(_exits(preset), "verification")),
         "exit-times": _exit_times,
     },
 })  # fmt: skip
