@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,16 +79,26 @@ def test_a_process_that_is_killed_fails_alone(tmp_path, capfd):
     assert (tmp_path / "done").read_text() == "done"
 
 
-def test_unknown_runs_and_failing_ones_are_named(capfd):
+def test_unknown_runs_and_impossible_ones_are_refused(capfd):
     assert main(["together", "digits", "coded-s1"]) == 1
     assert "did you mean 'coded-s0'" in capfd.readouterr().err
     with pytest.raises(ValueError, match="run coded-broken-s0: layers must be block counts"):  # before any starts
         train_together("digits", ["coded-s0"], {"layers": [0]}, "broken")
-    description = run_folder("digits", "coded-damaged-s0") / "checkpoint.json"
-    description.parent.mkdir(parents=True)
-    description.write_text("{")
+
+
+@pytest.fixture
+def damaged():
+    """A run whose checkpoint cannot be read, where the processes that are started look for it."""
+    folder = run_folder("digits", "coded-damaged-s0")
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.json").write_text("{")
+    yield "damaged"
+    shutil.rmtree(folder)  # others evaluate all runs there
+
+
+def test_a_run_that_fails_is_named_with_its_reason(damaged):
     with pytest.raises(RunsFailed, match=r"coded-damaged-s0 stopped with an error; .*\n.*checkpoint.json is damaged"):
-        train_together("digits", ["coded-s0"], SMALL, "damaged")
+        train_together("digits", ["coded-s0"], SMALL, damaged)
 
 
 def test_stopping_stops_all_and_starting_again_goes_on():
