@@ -9,6 +9,7 @@ FROZEN = {
     "figures": ["preset"],
     "run": ["notebook", "-p", "--parameter"],
     "train": ["preset", "run", "--like", "-p", "--parameter", "--force"],
+    "evaluate": ["preset", "stages", "--force"],
     "together": ["preset", "runs", "--suffix", "-p", "--parameter"],
     "design": ["--classes", "--branches", "--active", "--seed", "--time-limit", "--output"],
     "schemes": ["--write"],

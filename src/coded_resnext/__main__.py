@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from . import paths
-from .errors import CodedResNeXtError, Refused
+from .errors import CodedResNeXtError, Refused, unknown
 
 OF_THE_EXTRA = ("pandas", "matplotlib", "papermill", "nbformat")  # "reproduction": what commands import of it
 
@@ -83,6 +83,17 @@ def _train(options: argparse.Namespace) -> None:
     like = options.like or (options.run if options.run in listed else next(iter(listed)))
     record = train(variant(options.preset, like, options.run, _values(options.parameter)), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .reproduction.measure.stages import STAGES, evaluate
+    from .reproduction.records.presets import EvaluationParameters
+
+    for stage in options.stages or STAGES:
+        if stage not in STAGES:
+            raise Refused(unknown("stage", stage, STAGES))
+        records = evaluate(stage, EvaluationParameters(options.preset, force=options.force))
+        print(f"{stage}: {', '.join(record['name'] for record in records)}", flush=True)
 
 
 def _together(options: argparse.Namespace) -> None:
@@ -210,6 +221,11 @@ COMMANDS = {
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,
         _argument("--force", action="store_true", help="train from the beginning whatever is there"),
+    )),
+    "evaluate": Command("evaluate a preset's trained runs into records, without notebooks", _evaluate, (
+        PRESET,
+        _argument("stages", nargs="*", help="accuracy, early, …; all by default"),
+        _argument("--force", action="store_true", help="evaluate again what has a record"),
     )),
     "together": Command("train several listed runs, or variants of them, side by side", _together, (
         _argument("preset"),

@@ -16,7 +16,8 @@ CPU = torch.device("cpu")
 
 
 def epoch_of(images, augmentation, batch_size=64, **options):
-    return list(train_batches(images, augmentation, batch_size, **{"seed": 0, "epoch": 0, "device": CPU, **options}))
+    options = {"seed": 0, "epochs": range(1), "device": CPU, **options}
+    return list(train_batches(images, augmentation, batch_size, **options))
 
 
 def same(first, second) -> bool:
@@ -32,8 +33,17 @@ def test_an_epoch_repeats_and_epochs_differ():
     digits = load_images("digits", "train")
     augmentation = Augmentation(pad=1, flip=True)
     assert same(epoch_of(digits, augmentation), epoch_of(digits, augmentation))
-    assert not same(epoch_of(digits, augmentation), epoch_of(digits, augmentation, epoch=1))
+    assert not same(epoch_of(digits, augmentation), epoch_of(digits, augmentation, epochs=range(1, 2)))
     assert not same(epoch_of(digits, augmentation), epoch_of(digits, augmentation, seed=1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_loader_serves_all_epochs_and_each_is_the_same_alone(photos, workers):
+    """So a run that is resumed sees what an undisturbed one saw."""
+    augmentation = Augmentation("rand-m4-n3", pad=2, flip=True)
+    together = epoch_of(photos, augmentation, 4, epochs=range(3), workers=workers)
+    alone = [batch for e in range(3) for batch in epoch_of(photos, augmentation, 4, epochs=range(e, e + 1))]
+    assert same(together, alone)
 
 
 def test_no_two_purposes_and_no_two_keys_share_numbers():

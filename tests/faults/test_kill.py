@@ -87,5 +87,5 @@ def test_a_training_killed_from_outside(tmp_path, monkeypatch):
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     first = again.stderr.split("left\n")[1].split("/")[0]
-    assert int(first) in (3, 4)  # the third epoch's checkpoint was written, or was just being written
+    assert 2 <= int(first) <= 4  # behind the first checkpoint, or a later one on a slow machine
     assert "12/12" in again.stderr

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from coded_resnext import CodingLoss, load_scheme
-from coded_resnext.network.block import CodedBottleneck, branch_energies, coded_sum
+from coded_resnext.network import block
+from coded_resnext.network.block import CodedBottleneck, branch_energies, coded_sum, gram_energies, gram_matrices
 from coded_resnext.network.reference import energy, written_out_sum
 
 # in, out, N, d, N_act, stride: first and later blocks of every coded stage of the three networks, table 1
@@ -66,15 +68,110 @@ def test_cheap_block_is_the_equation(name, mode, randomise_batch_norm):
         assert relative(results[0][key], expected) < 1e-10, key
 
 
-def test_bfloat16_keeps_energies(randomise_batch_norm):
+@pytest.fixture
+def as_on_a_gpu(monkeypatch) -> None:
+    """The CPU takes the form that a GPU takes in bfloat16."""
+    monkeypatch.setattr(block, "bound_by_memory", lambda u: u.dtype == torch.bfloat16)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_bfloat16_keeps_energies(device, request, randomise_batch_norm):
     """Under autocast u is rounded to 8 bits, but the sums are float32: energies stay within 2 %."""
-    block = make_block(SHAPES["cifar10 c3"], randomise_batch_norm).float().eval()
+    if device == "gpu":
+        request.getfixturevalue("as_on_a_gpu")
+    coded = make_block(SHAPES["cifar10 c3"], randomise_batch_norm).float().eval()
     x = torch.randn(8, 512, 8, 8)
-    _, exact = block(x)
+    _, exact = coded(x)
     with torch.autocast("cpu", torch.bfloat16):
-        _, rounded = block(x)
+        _, rounded = coded(x)
     assert rounded.dtype == torch.float32
     assert ((rounded - exact).abs() / exact).max() < 0.02
+
+
+ROUNDING = 2.0**-8  # of bfloat16, relative: 8 significant bits
+
+
+def product_and_gram(u: Tensor, weight: Tensor, num_branches: int, energy_grad: Tensor):
+    """Energies and their gradients by u and by G: as on a GPU in bfloat16, and the Gram form in float64."""
+    results = []
+    for dtype, gram_dtype in ((torch.bfloat16, torch.float32), (torch.float64, torch.float64)):
+        u = u.detach().to(dtype).requires_grad_()
+        gram = gram_matrices(weight.to(gram_dtype), num_branches).requires_grad_()
+        energies = gram_energies(u, gram, len(weight))
+        energies.backward(energy_grad.to(gram_dtype))
+        results.append([tensor.detach().double() for tensor in (energies, u.grad, gram.grad)])
+    return results
+
+
+@pytest.mark.parametrize("case", ["relu", "cancelling", "padded"])
+def test_product_form_is_the_gram_form_but_for_rounding(case, as_on_a_gpu):
+    """Every number that is rounded to bfloat16 is off by 2^-8 of itself at most: nothing is lost in sums.
+
+    So the error of a sum is at most that of its terms without their signs. In E these are G, v and u·v; in the
+    gradient by u they are G, v, the factor and their product; in that by G the factor, its product with u and the
+    result. 5 % are added for products of roundings and the order of float32 sums.
+    """
+    torch.manual_seed(0)
+    n, d, out_channels = 10, 22, 512
+    u = torch.randn(4, n * d, 8, 8).relu().bfloat16()
+    weight = torch.randn(out_channels, n * d, 1, 1)
+    if case == "cancelling":  # Wu is a hundredth of what its terms are: E a ten-thousandth
+        weight = weight[:, :1] * torch.tensor([1.0, -1.0]).repeat(n * d // 2)[:, None, None] + 0.01 * weight
+        u = (1 + 0.01 * torch.randn(u.shape)).bfloat16()
+    if case == "padded":
+        u = F.pad(u, (0, 0, 0, 0, 0, 4))
+    energy_grad = torch.randn(4, n)
+    found, expected = product_and_gram(u, weight, n, energy_grad)
+
+    absolute_gram = gram_matrices(weight.double(), n).abs().requires_grad_()
+    absolute_u = u.double().abs().requires_grad_()
+    unsigned = gram_energies(absolute_u, absolute_gram, out_channels)
+    unsigned.backward(energy_grad.abs().double())
+    bounds = [3 * unsigned.detach(), 4 * absolute_u.grad, 3 * absolute_gram.grad]
+    for what, a, b, bound in zip(("E", "u", "G"), found, expected, bounds, strict=True):
+        assert ((a - b).abs() <= 1.05 * ROUNDING * bound).all(), what
+    if case == "padded":
+        assert found[1][:, n * d :].abs().max() == 0
+
+
+def test_block_as_on_a_gpu_compiles_whole(as_on_a_gpu, randomise_batch_norm):
+    """Nothing is left to Python between kernels, in training and in evaluation."""
+    coded = make_block((64, 64, 10, 4, 5, 1), randomise_batch_norm).float().to(memory_format=torch.channels_last)
+    compiled = torch.compile(coded, backend="aot_eager", fullgraph=True)
+    x = torch.randn(4, 64, 8, 8).contiguous(memory_format=torch.channels_last)
+    drop = (torch.rand(4, 10) >= 0.3).float() / 0.7
+    results = []
+    for form in (coded, compiled):
+        image = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out, energies = form(image, drop=drop)
+        (out.float().square().mean() + energies.pow(4).sum()).backward()
+        gradients = {key: parameter.grad for key, parameter in coded.named_parameters()}
+        results.append({"out": out, "energies": energies, "x": image.grad, **gradients})
+        coded.zero_grad()
+    for key, expected in results[0].items():
+        # a float32 sum in another order may be rounded to the next number of bfloat16
+        assert relative(results[1][key].float(), expected.float()) < 2 * ROUNDING, key
+    coded.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert relative(compiled(x)[1], coded(x)[1]) < 1e-6
+
+
+def test_block_as_on_a_gpu_learns_the_same(randomise_batch_norm, monkeypatch):
+    """The weights' gradients, with the float32 Gram product and without: 2 % apart at most, as energies are."""
+    coded = make_block(SHAPES["cifar10 c3"], randomise_batch_norm).float()
+    x = torch.randn(4, 512, 8, 8)
+    gradients = []
+    for product in (False, True):
+        monkeypatch.setattr(block, "bound_by_memory", lambda u, product=product: product)
+        coded.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            _, energies = coded(x)
+        energies.pow(4).sum().backward()
+        gradients.append({key: p.grad.clone() for key, p in coded.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() >= {"conv1.weight", "conv2.weight", "conv3.weight"}
+    for key, expected in gradients[0].items():
+        assert (gradients[1][key] - expected).norm() < 0.02 * expected.norm(), key
 
 
 def test_energy_is_the_mean_square():

@@ -56,33 +56,39 @@ def train_batches(
     batch_size: int,
     *,
     seed: int,
-    epoch: int,
+    epochs: range,
     device: torch.device,
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one process in one epoch: normalised images (B, C, H, W) and labels (B,), on the device.
+    """The batches of one process, epoch after epoch: normalised images (B, C, H, W) and labels (B,), on the device.
 
     The shuffled set is cut into batches of `batch_size`, dealt to the processes in turn; an incomplete last
-    round is left out, so that every process has the same number.
+    round is left out, so that every process has the same number, see `batches_an_epoch`. One loader serves all epochs:
+    while one is evaluated its workers are at the next.
     """
-    order = torch.from_numpy(seeds("order", seed, epoch).permutation(len(images)))
-    count = len(images) // (batch_size * world)
-    rows = [order[(i * world + rank) * batch_size :][:batch_size] for i in range(count)]
+    count = batches_an_epoch(images, batch_size, world)
     loader = DataLoader(
-        _HostBatches(images, augmentation, rows, (seed, epoch)),
+        _HostBatches(images, augmentation, seed),
         batch_size=None,
-        shuffle=False,
+        sampler=_Rows(len(images), batch_size, count, seed, epochs, rank, world),
         num_workers=workers if augmentation.randaugment or images.pixels is None else 0,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # or it would take a number from the one that dropping draws from
     )
-    rng = seeds("crop and flip", seed, epoch, rank)
-    for pixels, labels in loader:
+    for i, (pixels, labels) in enumerate(loader):
+        if i % count == 0:
+            rng = seeds("crop and flip", seed, epochs[i // count], rank)
         pixels = pixels.to(device, non_blocking=True)
         if images.pixels is not None and (augmentation.pad or augmentation.flip):
             pixels = crop_and_flip(pixels, augmentation.pad, augmentation.flip, rng)
         yield normalise(pixels, images.mean, images.std), labels.to(device, non_blocking=True)
+
+
+def batches_an_epoch(images: ImageSet, batch_size: int, world: int = 1) -> int:
+    """How many batches of `batch_size` each of `world` processes has in an epoch."""
+    return len(images) // (batch_size * world)
 
 
 def eval_batches(images: ImageSet, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
@@ -140,18 +146,39 @@ class _PosterizeFromZero:
         return Image.new(image.mode, image.size) if bits == 0 else self.posterize(image, bits, **kwargs)
 
 
-class _HostBatches(Dataset):
-    """uint8 batches, with what PIL does to single images done."""
+@dataclass(frozen=True)
+class _Rows:
+    """What `_HostBatches` is asked for: (epoch, rows of a batch), in the order of training."""
 
-    def __init__(self, images: ImageSet, augmentation: Augmentation, rows: list[Tensor], key: tuple[int, int]) -> None:
+    images: int
+    batch_size: int
+    count: int
+    seed: int
+    epochs: range
+    rank: int
+    world: int
+
+    def __len__(self) -> int:
+        return self.count * len(self.epochs)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        for epoch in self.epochs:
+            order = torch.from_numpy(seeds("order", self.seed, epoch).permutation(self.images))
+            for i in range(self.count):
+                yield epoch, order[(i * self.world + self.rank) * self.batch_size :][: self.batch_size]
+
+
+class _HostBatches(Dataset):
+    """uint8 batches by (epoch, rows), with what PIL does to single images done."""
+
+    def __init__(self, images: ImageSet, augmentation: Augmentation, seed: int) -> None:
         if augmentation.randaugment and images.channels != 3:
             raise Refused(
                 f"RandAugment works on RGB, {images.name} has {images.channels} channel: set randaugment to ''"
             )
         self.images = images
         self.augmentation = augmentation
-        self.rows = rows
-        self.key = key
+        self.seed = seed
         if images.pixels is None:
             from timm.data.transforms import RandomResizedCropAndInterpolation
 
@@ -160,19 +187,16 @@ class _HostBatches(Dataset):
             rand_augment(augmentation.randaugment, images.mean, images.image_size) if augmentation.randaugment else None
         )
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        rows = self.rows[position]
+    def __getitem__(self, asked: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+        epoch, rows = asked
         labels = self.images.labels[rows]
         if self.images.pixels is not None and self.transform is None:
             return self.images.pixels[rows], labels
         with _own_random_state():
-            return torch.stack([to_uint8(self._augmented(i)) for i in rows.tolist()]), labels
+            return torch.stack([to_uint8(self._augmented(epoch, i)) for i in rows.tolist()]), labels
 
-    def _augmented(self, index: int) -> Image.Image:
-        rng = seeds("augment one image", *self.key, index)
+    def _augmented(self, epoch: int, index: int) -> Image.Image:
+        rng = seeds("augment one image", self.seed, epoch, index)
         random.seed(int(rng.integers(2**63)))  # timm draws from both global generators
         np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
         image = self.images.image(index)

@@ -10,6 +10,7 @@ Small images live in memory as uint8. Images of several sizes stay on disk and a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -339,6 +340,7 @@ def _read_or_download(kind: Callable[..., Any], name: str, train: bool, root: Pa
     try:
         return kind(str(root), train=train, download=False)
     except RuntimeError:  # not there, or not whole
+        print(f"{name}: not in {root}, so torchvision downloads it", file=sys.stderr, flush=True)
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             return kind(str(root), train=train, download=True)

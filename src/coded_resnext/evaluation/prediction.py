@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,14 +39,17 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
-    """Logits and energies of all images in order, in evaluation mode and float32; the network's mode stays."""
+    """Logits and energies of all images in order, in evaluation mode; the network's mode stays.
+
+    The network computes in its own precision, or what autocast says.
+    """
     was_training = model.training
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {}
     for pixels, _ in eval_batches(images, batch_size, device):
         answer, spent = model(pixels, return_energies=True)
-        logits.append(answer.cpu())
+        logits.append(answer.float().cpu())
         for name, value in spent.items():
             energies.setdefault(name, []).append(value.cpu())
     model.train(was_training)
@@ -75,3 +79,31 @@ def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
         among_best = (predictions.logits.topk(5).indices == labels[:, None]).any(1)
         top["accuracy_top5"] = 100 * among_best.double().mean().item()
     return top
+
+
+def class_energies(
+    energies: Mapping[str, Tensor], schemes: Mapping[str, CodingScheme], labels: Tensor
+) -> list[dict[str, Any]]:
+    """What a branch energy is: the mean of r·E(t̄) over the images of each class, beside the codewords.
+
+    Args:
+        energies: {block: (n, N)}.
+        schemes: of the same blocks.
+        labels: (n,) true classes.
+    Returns:
+        A row for each block: `block`, `means` (K, N), and `inactive_share`, the part of all energy that branches spend
+        on images of classes whose codewords do not have them.
+    """
+    rows = []
+    for name, scheme in schemes.items():
+        by_class = [energies[name][labels == k].double().mean(0) for k in range(scheme.num_classes)]
+        active = torch.from_numpy(scheme.words)[labels]  # (n, N)
+        spent = energies[name].double()
+        rows.append(
+            {
+                "block": name,
+                "means": [[round(value, 4) for value in means.tolist()] for means in by_class],
+                "inactive_share": (spent * ~active).sum().item() / spent.sum().item(),
+            }
+        )
+    return rows

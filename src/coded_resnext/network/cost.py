@@ -110,7 +110,7 @@ def multiply_adds(model: CodedResNeXt, image_size: int) -> Cost:
     """
     stem = _convolution(model.conv1, _size_after(image_size, model.conv1))
     blocks = {}
-    for name, block, before, after in _blocks(model, image_size):
+    for name, block, before, after in block_sizes(model, image_size):
         codewords = model.schemes[name].words.size if name in model.schemes else 0
         blocks[name] = _block_cost(block, before, after, codewords)
     return Cost(stem, blocks, model.fc.weight.numel())
@@ -118,10 +118,10 @@ def multiply_adds(model: CodedResNeXt, image_size: int) -> Cost:
 
 def largest_output(model: CodedResNeXt, image_size: int) -> int:
     """Elements of the largest output of a block, for one image; no codeword cuts these."""
-    return max(block.conv3.out_channels * after**2 for _, block, _, after in _blocks(model, image_size))
+    return max(block.conv3.out_channels * after**2 for _, block, _, after in block_sizes(model, image_size))
 
 
-def _blocks(model: CodedResNeXt, image_size: int) -> Iterator[tuple[str, CodedBottleneck, int, int]]:
+def block_sizes(model: CodedResNeXt, image_size: int) -> Iterator[tuple[str, CodedBottleneck, int, int]]:
     """Every block with its name and the height of its input and output."""
     size = _size_after(image_size, model.conv1)
     if isinstance(model.maxpool, nn.MaxPool2d):
@@ -130,6 +130,15 @@ def _blocks(model: CodedResNeXt, image_size: int) -> Iterator[tuple[str, CodedBo
         block = model.get_submodule(name)
         before, size = size, _size_after(size, block.conv2)
         yield name, block, before, size
+
+
+def strided_past_its_map(model: CodedResNeXt, image_size: int) -> list[str]:
+    """Convolutions whose stride is larger than the map that they read, by name."""
+    wrong = ["conv1"] if model.conv1.stride[0] > image_size else []
+    for name, block, before, _ in block_sizes(model, image_size):
+        if block.conv2.stride[0] > before:
+            wrong += [f"{name}.conv2", f"{name}.downsample.0"]
+    return wrong
 
 
 def _block_cost(block: CodedBottleneck, size: int, after: int, codewords: int) -> BlockCost:

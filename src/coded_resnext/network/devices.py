@@ -31,6 +31,17 @@ def full_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
+@contextmanager
+def tuned_convolutions() -> Iterator[None]:
+    """Let cuDNN time its kernels for every shape it meets and keep the fastest: shapes are few. Also a decorator."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:
     """For records: kind of device, how many, and the precision; no host name."""
     kind = f"CPU with {torch.get_num_threads()} threads"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..codes.scheme import CodingScheme, load_scheme
 from ..errors import Refused
 from .block import CodedBottleneck, coded_sum
+from .norm import BatchNorm2d
 from .variants import BRANCH_SUMS
 from .weights import load_weights, read_card, read_shipped
 
@@ -90,7 +91,7 @@ class CodedResNeXt(nn.Module):
         kernel, stride, pool = STEMS[stem]
         self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, padding=kernel // 2, bias=False)
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1) if pool else nn.Identity()
         channels = width

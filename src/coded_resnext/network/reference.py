@@ -26,6 +26,7 @@ def written_out_sum(
     of: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Σ_n t̄_n and E(t̄_n), with every branch output t_n = W_n u_n in memory; see `block.coded_sum`."""
+    u = u[:, : weight.shape[1]]  # without channels of padding
     batch, _, height, width = u.shape
     out_channels = weight.shape[0]
     branch_weights = weight.unflatten(1, (num_branches, -1)).transpose(0, 1)  # (N, C_out, d, 1, 1)

@@ -1,8 +1,9 @@
 """Training (section 4.1): one resumable run, on a CPU, one GPU or several.
 
-A checkpoint is written after each epoch. Order, augmentation and dropping are drawn from (seed, epoch), so no
-random state has to be saved: a run that was stopped at any moment and started again repeats the epoch it was
-in, and ends with the same weights, bit for bit on a CPU at the same thread count, as one that never stopped.
+A checkpoint is written after the first epoch, the last, and those between whose predecessor is some seconds old.
+Order, augmentation and dropping are drawn from (seed, epoch), so no random state has to be saved: a run that was
+stopped at any moment and started again goes on behind its last checkpoint, and ends with the same weights, bit for
+bit on a CPU at the same thread count, as one that never stopped.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..codes.scheme import CodingScheme, load_scheme, scheme_path
-from ..data.batches import Augmentation, seeds, train_batches
+from ..data.batches import Augmentation, batches_an_epoch, seeds, train_batches
 from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, split_holdout, spread
 from ..errors import CheckpointError, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
-from ..network.devices import computes_bfloat16, describe_device, full_float32
+from ..network.cost import strided_past_its_map
+from ..network.devices import computes_bfloat16, describe_device, full_float32, tuned_convolutions
+from ..network.forms import use_faster_form
 from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt, build_network, describe_schemes
+from ..network.norm import set_portions
 from ..network.weights import load_weights
 from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
 from .parameters import TrainingParameters, differences, recipe, to_plain
@@ -36,10 +40,12 @@ from .parameters import TrainingParameters, differences, recipe, to_plain
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
 FEW = 64
+SAVE_EVERY = 20.0  # seconds between checkpoints at least: a large network's takes one, a GPU's epoch a few
 CLEAN_IMAGES = 5000  # training images, not augmented, that say in evaluation mode how well a finished run is fitted
 
 
 @full_float32()
+@tuned_convolutions()
 def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bool = False) -> Checkpoint:
     """Train one network to its last epoch, or go on where a stopped run was; returns the finished checkpoint.
 
@@ -91,8 +97,8 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     history: list[dict[str, Any]] = checkpoint.description.history if checkpoint else []
     earlier_seconds = checkpoint.description.seconds if checkpoint else 0.0
     begun = time.perf_counter()
-    runner = _Epochs(parameters, model, optimiser, accelerator, train)
-    device_in_words = describe_device(device, runner.precision, accelerator.num_processes)
+    runner = _Epochs(parameters, model, optimiser, accelerator, train, range(len(history), parameters.epochs))
+    device_in_words = f"{describe_device(device, runner.precision, accelerator.num_processes)}{runner.form_in_words}"
 
     def save(metrics: dict[str, float]) -> None:
         description = Description(
@@ -113,19 +119,25 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
 
     if accelerator.is_main_process and len(history) < parameters.epochs:
         print(_HEADER, file=sys.stderr, flush=True)
-    for epoch in range(len(history), parameters.epochs):
+    saved_at = -math.inf
+    for epoch in runner.epochs:
         epoch_begun = time.perf_counter()
+        last = epoch + 1 == parameters.epochs
         row = runner.train(epoch)
         if accelerator.is_main_process:
-            if epoch + 1 == parameters.epochs or (epoch + 1) % parameters.evaluate_every == 0:
-                row |= _answers(model, held or test, device)
-            else:  # a few images tell whether the epoch's last step has ruined the network
-                _answers(model, spread(train, FEW), device)
+            with runner.autocast():
+                if last or (epoch + 1) % parameters.evaluate_every == 0:
+                    row |= _answers(model, held or test, device)
+                else:  # a few images tell whether the epoch's last step has ruined the network
+                    _answers(model, spread(train, FEW), device)
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
-            save({})
+            if last or time.perf_counter() - saved_at >= SAVE_EVERY:
+                save({})
+                saved_at = time.perf_counter()
         accelerator.wait_for_everyone()
+    runner.close()
 
     if accelerator.is_main_process:
         of_test = {f"test_{key}": value for key, value in _answers(model, test, device).items()}
@@ -194,7 +206,7 @@ def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoc
 
 
 class _Epochs:
-    """What stays from one epoch to the next: the wrapped network, its losses and its precision."""
+    """What stays from one epoch to the next: the wrapped network, its losses, its precision and the loader."""
 
     def __init__(
         self,
@@ -203,22 +215,42 @@ class _Epochs:
         optimiser: torch.optim.Optimizer,
         accelerator: Accelerator,
         images: ImageSet,
+        epochs: range,
     ) -> None:
+        """`epochs` are those to come, counted from 0."""
         world = accelerator.num_processes
         if parameters.batch_size % (parameters.norm_batch * world):
             raise Refused(
                 f"batch_size {parameters.batch_size} cannot be shared by {world} processes "
                 f"in portions of norm_batch {parameters.norm_batch}"
             )
-        self.parameters, self.accelerator, self.images, self.optimiser = parameters, accelerator, images, optimiser
+        self.parameters, self.accelerator, self.optimiser, self.epochs = parameters, accelerator, optimiser, epochs
         self.device = accelerator.device
-        self.precision = torch.float32
-        if parameters.precision == "bfloat16" or (parameters.precision == "auto" and computes_bfloat16(self.device)):
-            self.precision = torch.bfloat16
+        self.precision = _precision(parameters, model, images.image_size, self.device)
+        share = parameters.batch_size // world
+        # A GPU takes its share of the batch at once, cut into portions inside the batch norms; on a CPU a portion that
+        # fits into a cache is faster.
+        at_once = share if self.device.type == "cuda" else parameters.norm_batch
+        self.portions = share // at_once
+        set_portions(model, at_once // parameters.norm_batch)
+        form = use_faster_form(model, images.image_size, at_once, self.precision, backward=True)
+        self.form_in_words = f", {form} 3x3" if self.device.type == "cuda" else ""
         self.coding_loss = CodingLoss(model.schemes, parameters.exponent).to(self.device)
         self.model = accelerator.prepare(torch.compile(model) if parameters.compile else model)
-        self.portions = parameters.batch_size // (parameters.norm_batch * world)
-        self.steps = len(images) // parameters.batch_size
+        self.steps = batches_an_epoch(images, at_once, world) // self.portions
+        self.batches = train_batches(
+            images, Augmentation(parameters.randaugment, parameters.pad, parameters.flip), at_once,
+            seed=parameters.seed, epochs=epochs, device=self.device, workers=parameters.workers,
+            rank=accelerator.process_index, world=world,
+        )  # fmt: skip
+
+    def autocast(self) -> torch.autocast:
+        """Convolutions in the precision of training."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+
+    def close(self) -> None:
+        """Let the loader's workers go."""
+        self.batches.close()
 
     def train(self, epoch: int) -> dict[str, Any]:
         """One epoch, counted from 0; its row of the training log.
@@ -231,11 +263,6 @@ class _Epochs:
         self.model.train()
         sums = torch.zeros(self.steps, 3, device=self.device)  # cross entropy, coding loss, right answers
         begun = time.perf_counter()
-        batches = train_batches(
-            self.images, Augmentation(p.randaugment, p.pad, p.flip), p.norm_batch,
-            seed=p.seed, epoch=epoch, device=self.device, workers=p.workers,
-            rank=self.accelerator.process_index, world=self.accelerator.num_processes,
-        )  # fmt: skip
         quiet = None if self.accelerator.is_main_process else True  # None: without a terminal
         for step in tqdm(range(self.steps), f"epoch {epoch + 1}", leave=False, disable=quiet):
             rate = learning_rate_at(epoch * self.steps + step, p, self.steps)
@@ -244,12 +271,11 @@ class _Epochs:
             for portion in range(self.portions):
                 last = portion + 1 == self.portions
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                    sums[step] += self._backward(*next(batches))
+                    sums[step] += self._backward(*next(self.batches))
             self.optimiser.step()
             self.optimiser.zero_grad()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
                 self._refuse_nan(sums[: step + 1], epoch)
-        batches.close()
         seen = self.steps * p.batch_size
         loss, coding, right = (self.accelerator.reduce(sums.sum(0), "sum").double() / seen).tolist()
         return {
@@ -263,7 +289,7 @@ class _Epochs:
 
     def _backward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Add the gradients of equation 6 for some images; returns sums over them, as in `train`."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        with self.autocast():
             logits, energies = self.model(images, return_energies=True)
         logits = logits.float()
         loss, cross_entropy, coding = total_loss(logits, energies, labels, self.coding_loss, self.parameters.mu)
@@ -277,8 +303,29 @@ class _Epochs:
             step = int(broken.nonzero()[0]) + 1
             raise TrainingDiverged(
                 f"the loss is no finite number in epoch {epoch + 1}, step {step} of {self.steps}: lower learning_rate "
-                f"{self.parameters.learning_rate} or mu {self.parameters.mu}. The checkpoint of epoch {epoch} is kept"
+                f"{self.parameters.learning_rate} or mu {self.parameters.mu}. The last checkpoint, of an epoch before, "
+                f"is kept"
             )
+
+
+def _precision(
+    parameters: TrainingParameters, model: CodedResNeXt, image_size: int, device: torch.device
+) -> torch.dtype:
+    """What convolutions compute with in training.
+
+    Raises:
+        ValueError: bfloat16 where a CPU's would be wrong.
+    """
+    if parameters.precision == "float32" or (parameters.precision == "auto" and not computes_bfloat16(device)):
+        return torch.float32
+    # torch 2.12 to 2.14 on a CPU: such a convolution's weight gradient in bfloat16 is whatever was in memory
+    wrong = strided_past_its_map(model, image_size) if device.type == "cpu" else []
+    if wrong and parameters.precision == "bfloat16":
+        raise Refused(
+            f"in bfloat16 on a CPU torch computes wrong weight gradients where a stride exceeds its map: "
+            f"{', '.join(wrong)} of images of {image_size} pixels. Set precision to float32 or auto"
+        )
+    return torch.float32 if wrong else torch.bfloat16
 
 
 def _matching_checkpoint(folder: Path, parameters: TrainingParameters) -> Checkpoint | None:
@@ -304,7 +351,7 @@ def _answers(model: CodedResNeXt, images: ImageSet, device: torch.device) -> dic
     if not torch.isfinite(predictions.logits).all():  # an epoch's last step, of which no loss has told
         raise TrainingDiverged(
             "logits are no finite numbers after this epoch: lower learning_rate or mu. "
-            "The checkpoint of the epoch before is kept"
+            "The last checkpoint, of an epoch before, is kept"
         )
     answers = {"accuracy": predictions.accuracy(images.labels)}
     if model.schemes:

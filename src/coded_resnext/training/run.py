@@ -10,6 +10,7 @@ from ..codes.scheme import CodingScheme
 from ..data.sets import ImageSet, load_images, out_of_distribution
 from ..errors import Refused
 from ..network.cost import images_at_once
+from ..network.forms import use_faster_form
 from ..network.model import CodedResNeXt, schemes_by_block
 from .checkpoint import Checkpoint
 from .fit import choose_schemes, training_images
@@ -32,7 +33,10 @@ class Run:
 
     @cached_property
     def model(self) -> CodedResNeXt:
-        return self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+        model = self.checkpoint.network().to(self.device, memory_format=torch.channels_last)
+        size = self.checkpoint.description.data["image_size"]
+        use_faster_form(model, size, self.largest_batch, torch.float32, backward=False)
+        return model
 
     @cached_property
     def batch_size(self) -> int:

@@ -14,6 +14,7 @@ from ...early_exit.calibration import Calibration
 from ...errors import Refused
 from ...evaluation.prediction import predict
 from ...files import sha256, write_atomically
+from ...network.devices import full_float32
 from ...network.model import build_network
 from ...network.weights import card_path, full_precision, load_weights, weights_path
 from ...training.checkpoint import load_checkpoint, run_folder, shipped_checkpoint
@@ -55,10 +56,12 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         weights = {key: _half(value, dtype) for key, value in checkpoint.weights().items()}
         model = build_network(description.network, description.schemes)
         load_weights(model, {key: full_precision(value) for key, value in weights.items()}, name)
-        stored = predict(model, images, finished.batch_size, torch.device("cpu")).accuracy(images.labels)
+        model.to(finished.device, memory_format=torch.channels_last)
+        with full_float32():
+            stored = predict(model, images, finished.batch_size, finished.device).accuracy(images.labels)
         if abs(stored - recorded) <= UNCHANGED:
             break
-    path = weights_path(name)
+    path = paths.OWN_WEIGHTS / weights_path(name).name
     write_atomically(path, safetensors.torch.save(weights))
     card = {
         "name": name,
@@ -73,7 +76,8 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         "schemes": description.schemes,
         "data": description.data,
     }
-    write_atomically(card_path(name), (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
+    text = json.dumps(card, indent=1, sort_keys=True) + "\n"
+    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, text.encode())
     return card
 
 

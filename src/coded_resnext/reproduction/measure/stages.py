@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -27,15 +28,17 @@ from ...evaluation.binary import (
     logit_histograms,
     training_thresholds,
 )
-from ...evaluation.prediction import early_decoding, full_accuracy, predict
+from ...evaluation.prediction import class_energies, early_decoding, full_accuracy, predict
 from ...evaluation.removal import branch_removal
 from ...network.cost import multiply_adds
+from ...network.decoding import decode
 from ...network.devices import describe_device, full_float32
 from ...network.weights import is_shipped
 from ...subnetworks.measure import coupling, single_classes, size, subset_curves
 from ...subnetworks.surgery import forget_and_learn
 from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
+from ..records.answers import SOFTMAX, pack, removal_condition
 from ..records.kinds import run_kinds
 from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import begin, read_record, write_record
@@ -47,18 +50,28 @@ Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need
 def measure_accuracy(run: Run) -> Measured:
     """Table 2."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
-    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {}
+    right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {"right": right}
 
 
 def measure_early_decoding(run: Run) -> Measured:
     """Figure 4."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
-    curve = early_decoding(predictions, run.model.schemes, run.test.labels)
-    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {"curves": curve}
+    labels, schemes = run.test.labels, run.model.schemes
+    curve = early_decoding(predictions, schemes, labels)
+    answers = {name: decode(predictions.energies[name], scheme) for name, scheme in schemes.items()}
+    answers[SOFTMAX] = predictions.logits.argmax(1)
+    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {
+        "curves": curve,
+        "right": {name: pack(answer == labels) for name, answer in answers.items()},
+        "energies": class_energies(predictions.energies, schemes, labels),
+    }
 
 
 def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
+
+    In the other coded blocks one random order is enough for a look, under `other_blocks`.
 
     Args:
         repeats: random removals that are averaged.
@@ -70,15 +83,22 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     block = block or first_stage(names)[-1]
     if block not in names:
         raise Refused(unknown("block", block, names, "figure 2a"))
-    curve = branch_removal(
-        run.model, run.test, block, repeats=repeats, seed=0, batch_size=run.batch_size, device=run.device
-    )
+    in_block = partial(branch_removal, run.model, run.test, seed=0, batch_size=run.batch_size, device=run.device)
+    curve = in_block(block, repeats=repeats)
     metrics = {"accuracy": curve[0]["accuracy"], "images": len(run.test)}
     for which in ("active", "inactive"):
         rows = [row for row in curve if row["set"] == which]
         last = max(row["removed"] for row in rows)
         metrics[f"accuracy_without_{which}"] = fmean(row["accuracy"] for row in rows if row["removed"] == last)
-    return metrics, {"curves": curve, "block": block}
+    right = {
+        removal_condition(row["set"], row["removed"]): pack(row["right"]) for row in curve if row["repeat"] == 0
+    }
+    others = {name: _without_answers(in_block(name, repeats=1)) for name in names if name != block}
+    return metrics, {"curves": _without_answers(curve), "block": block, "right": right, "other_blocks": others}
+
+
+def _without_answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "right"} for row in rows]
 
 
 def measure_binary_classifiers(run: Run) -> Measured:
@@ -186,7 +206,7 @@ def _first_or_plain(kind: str) -> bool:
 
 STAGES = {
     "accuracy": Stage(measure_accuracy, _all),
-    "specialisation": Stage(measure_specialisation, _first),
+    "specialisation": Stage(measure_specialisation, _coded),  # with and without a coding loss: the control
     "binary": Stage(measure_binary_classifiers, _all),
     "early": Stage(measure_early_decoding, _coded),
     "subnetworks": Stage(measure_subnetworks, _first),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import subprocess
 import time
@@ -23,6 +24,7 @@ from ...errors import Refused
 from ...files import write_atomically
 
 SCHEMA = 1
+COMMIT = "CODED_RESNEXT_COMMIT"  # names the commit of which an unpacked copy without git is an unchanged export
 GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
 
 Record = Mapping[str, Any]
@@ -145,7 +147,7 @@ def metric(record: Mapping[str, Any], key: str) -> float:
 
 def environment(device: str) -> dict[str, Any]:
     """What the numbers may depend on, and nothing about whose machine it was."""
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD") or os.environ.get(COMMIT)
     changes = _git("status", "--porcelain", "--", ".", *(f":(exclude){folder}" for folder in GENERATED))
     return {
         "device": device,
