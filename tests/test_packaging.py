@@ -1,15 +1,28 @@
 """What installs the project agrees with itself."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from coded_resnext.__main__ import OF_THE_EXTRA
 from coded_resnext.paths import ROOT
+
+# Makes the packages of the extra "reproduction" impossible to import.
+WITHOUT_THE_EXTRA = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in absent else find(name, *rest)
+"""
 
 
 def locked() -> dict[str, Requirement]:
@@ -36,6 +49,11 @@ def test_the_lock_satisfies_the_project():
         wanted = Requirement(line)
         (pin,) = locked()[canonicalize_name(wanted.name)].specifier
         assert wanted.specifier.contains(pin.version), line
+
+
+def test_what_commands_import_of_the_extra_is_in_it():
+    extra = {Requirement(line).name for line in project()["optional-dependencies"]["reproduction"]}
+    assert extra >= set(OF_THE_EXTRA)
 
 
 def test_conda_installs_the_same():
@@ -74,25 +92,73 @@ def test_looking_at_codes_and_records_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-def test_the_library_needs_nothing_of_the_reproductions(tmp_path):
-    """Trained, cut and asked, in a process where pandas, matplotlib and the notebooks' packages cannot be imported."""
-    absent = [Requirement(line).name for line in project()["optional-dependencies"]["reproduction"]]
-    script = (
-        "from importlib.machinery import PathFinder\n"
-        "find = PathFinder.find_spec\n"
-        f"absent = set({absent})\n"
-        "PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in absent else find(name, *rest)\n"
-        "from pathlib import Path\n"
-        "from coded_resnext import EarlyExit, TrainingParameters, extract_subnetwork, fit, load_images, predict\n"
-        "import torch\n"
-        "p = TrainingParameters(layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1)\n"
-        f"checkpoint = fit(p, folder=Path({str(tmp_path)!r}))\n"
-        "model, images = checkpoint.network(), load_images('digits', 'test')\n"
-        "cut = extract_subnetwork(model, [3])\n"
-        "print(predict(cut, images, 100, torch.device('cpu')).logits.shape, checkpoint.description.metrics)\n"
-        "EarlyExit(model, 'margin', {'layer2.0': 0.5}).predict(torch.randn(2, 1, 8, 8))\n"
+def run_without_the_extra(script: str, cwd: Path, **environment: str) -> str:
+    """What a script prints in a process where pandas, matplotlib and the notebooks' packages cannot be imported."""
+    absent = {Requirement(line).name for line in project()["optional-dependencies"]["reproduction"]}
+    whole = f"absent = {absent}\n{WITHOUT_THE_EXTRA}\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-c", whole], capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "torch.Size([500, 1])" in done.stdout
-    assert "clean_train_accuracy" in done.stdout
+    return done.stdout
+
+
+def test_the_library_needs_nothing_of_the_reproductions(tmp_path):
+    """Trained, cut and asked."""
+    script = """
+from pathlib import Path
+from coded_resnext import EarlyExit, TrainingParameters, extract_subnetwork, fit, load_images, predict
+import torch
+p = TrainingParameters(layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1)
+checkpoint = fit(p, folder=Path.cwd())
+model, images = checkpoint.network(), load_images('digits', 'test')
+cut = extract_subnetwork(model, [3])
+print(predict(cut, images, 100, torch.device('cpu')).logits.shape, checkpoint.description.metrics)
+EarlyExit(model, 'margin', {'layer2.0': 0.5}).predict(torch.randn(2, 1, 8, 8))
+"""
+    said = run_without_the_extra(script, tmp_path)
+    assert "torch.Size([500, 1])" in said
+    assert "clean_train_accuracy" in said
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_answers_from_shipped_weights(tmp_path):
+    """Built from a source distribution's files, unpacked outside the repository."""
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    for name in ("src", "data/weights"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(installed)
+    script = """
+import contextlib
+import sys
+import torch
+from coded_resnext import CodedResNeXt, coded_resnext29_10x11d, extract_subnetwork, fit, paths
+from coded_resnext.__main__ import main
+from coded_resnext.early_exit.calibration import load_calibration
+assert not paths.IS_CHECKOUT, paths.ROOT
+images = torch.randn(2, 3, 32, 32)
+for name in ("cifar10-small", "cifar10-small-plain"):
+    print(CodedResNeXt.from_pretrained(name)(images).shape)
+coded = CodedResNeXt.from_pretrained("cifar10-small")
+calibration = load_calibration(paths.WEIGHTS / "cifar10-small-coded-s0", coded)
+print(coded.options["num_classes"], sorted(calibration.thresholds("margin", "drop", 0.5)))
+print(extract_subnetwork(coded, [3])(images).shape)
+try:
+    CodedResNeXt.from_pretrained("cifar10-small-coded-s1")
+except ValueError as error:
+    print(error)
+with contextlib.redirect_stderr(sys.stdout):
+    assert main(["train", "digits"]) == main(["figures"]) == main(["reproduce"]) == 1
+"""
+    said = run_without_the_extra(script, tmp_path, PYTHONPATH=str(installed), CODED_RESNEXT_OUT=str(tmp_path / "out"))
+    assert said.count("torch.Size([2, 10])") == 2
+    assert "torch.Size([2, 1])" in said
+    assert "its repository has more" in said
+    assert "error: no presets in" in said
+    assert "error: this needs pandas" in said
+    assert "error: this needs nbformat" in said

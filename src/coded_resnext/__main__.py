@@ -14,6 +14,8 @@ import yaml
 from . import paths
 from .errors import CodedResNeXtError, Refused, unknown
 
+OF_THE_EXTRA = ("pandas", "matplotlib", "papermill", "nbformat")  # "reproduction": what commands import of it
+
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -28,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except (CodedResNeXtError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in OF_THE_EXTRA:
+            raise
+        print(f"error: this needs {error.name}: make installs it, or pip install '.[reproduction]'", file=sys.stderr)
         return 1
     return 0
 
@@ -70,15 +77,11 @@ def _run(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .reproduction.measure.train import train
-    from .reproduction.records.presets import load_preset
-    from .training.parameters import TrainingParameters, build, to_plain
+    from .reproduction.records.presets import load_preset, variant
 
     listed = load_preset(options.preset).runs
     like = options.like or (options.run if options.run in listed else next(iter(listed)))
-    if like not in listed:
-        raise Refused(unknown("run", like, listed, f"preset {options.preset}"))
-    values = {**to_plain(listed[like]), "name": options.run, **_values(options.parameter)}
-    record = train(build(TrainingParameters, values, f"run {options.run}"), force=options.force)
+    record = train(variant(options.preset, like, options.run, _values(options.parameter)), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 

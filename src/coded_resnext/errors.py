@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CodedResNeXtError(Exception):
@@ -42,6 +43,11 @@ class NotEqual(CodedResNeXtError, ArithmeticError):
 
 class RunsFailed(CodedResNeXtError, RuntimeError):
     """Some of several runs that were started side by side stopped; the message names them."""
+
+
+def not_here(what: str, folder: Path) -> str:
+    """An error that helps where the package was installed without its repository."""
+    return f"no {what} in {folder}: they come with the repository, not with the package alone; use a clone of it"
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:

@@ -17,6 +17,8 @@ PRESETS = NOTEBOOKS / "presets"
 PAPER = ROOT / "data" / "paper"
 COMMITTED_RESULTS = ROOT / "data" / "results"
 WEIGHTS = ROOT / "data" / "weights"
+if not IS_CHECKOUT and not WEIGHTS.is_dir():
+    WEIGHTS = PACKAGE / "weights"  # what setup.py puts into the wheel
 
 # All that is written moves with one variable, so that a test never touches the records in git.
 OUT = Path(os.environ.get("CODED_RESNEXT_OUT", ROOT)).resolve()

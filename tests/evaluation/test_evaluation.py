@@ -226,5 +226,5 @@ def test_thresholds_of_many_classes_go_through_the_images_they_are_found_on(rand
     counts = digits.labels.bincount(minlength=10)
     assert sum(seen) == 3 * int(counts.sum())
     logits, _ = binary_logits(model, model.schemes, digits, 60, CPU)
-    expected = [training_threshold(logits[:, k], digits, k, seed=0) for k in range(10)]
+    expected = [training_threshold(logits[:, k].__getitem__, digits, k, seed=0) for k in range(10)]
     assert found == pytest.approx(expected, rel=1e-9)

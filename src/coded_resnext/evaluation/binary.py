@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -138,40 +139,36 @@ def training_thresholds(
     classes = range(len(images.classes))
     if len(images.classes) <= FEW_CLASSES:
         logits, _ = binary_logits(model, schemes, images, batch_size, device)
-        return [training_threshold(logits[:, k], images, k, seed=seed) for k in classes]
-    thresholds = []
-    for k in classes:
-        positives = (images.labels == k).nonzero()[:, 0].numpy()
-        negatives = (images.labels != k).nonzero()[:, 0].numpy()
-        draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
-        needed = np.unique(np.concatenate([positives, *draws]))
-        logits = _path_logits(model, class_mask(schemes, [k]), k, images.subset(needed), batch_size, device)
-        of_image = dict(zip(needed.tolist(), logits.tolist(), strict=True))
-        scores = [np.array([of_image[i] for i in rows.tolist()]) for rows in (positives, *draws)]
-        thresholds.append(float(np.mean([best_threshold(scores[0], drawn) for drawn in scores[1:]])))
-    return thresholds
+        return [training_threshold(logits[:, k].__getitem__, images, k, seed=seed) for k in classes]
 
+    @torch.inference_mode()
+    def on_path(k: int, rows: np.ndarray) -> Tensor:
+        mask, batches = class_mask(schemes, [k]), eval_batches(images.subset(rows), batch_size, device)
+        return torch.cat([model(pixels, branch_mask=mask)[:, k].cpu() for pixels, _ in batches])
 
-@torch.inference_mode()
-def _path_logits(
-    model: CodedResNeXt, mask: Mapping[str, Tensor], k: int, images: ImageSet, batch_size: int, device: torch.device
-) -> Tensor:
-    """(n,) the logit of class k with only the branches of a mask, in float64."""
     model.eval()
-    batches = eval_batches(images, batch_size, device)
-    return torch.cat([model(pixels, branch_mask=mask)[:, k].double().cpu() for pixels, _ in batches])
+    return [training_threshold(partial(on_path, k), images, k, seed=seed) for k in classes]
 
 
-def training_threshold(logits: Tensor, images: ImageSet, k: int, *, seed: int) -> float:
-    """The threshold of class k's binary classifier from its logits (n,) on training images.
+def training_threshold(
+    logits_of: Callable[[np.ndarray], Tensor], images: ImageSet, k: int, *, seed: int
+) -> float:
+    """The threshold of class k's binary classifier, from training images.
 
     With more than 10 classes, the mean over draws of 9 negatives for each positive.
+
+    Args:
+        logits_of: what the classifier says of the images of these indices, (m,); asked only of those that count.
     """
-    positives, negatives = _by_truth(logits, images, k)
-    if len(images.classes) <= FEW_CLASSES:
-        return best_threshold(positives, negatives)
-    draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
-    return float(np.mean([best_threshold(positives, drawn) for drawn in draws]))
+    member = (images.labels == k).numpy()
+    positives, negatives = np.flatnonzero(member), np.flatnonzero(~member)
+    draws = [negatives]
+    if len(images.classes) > FEW_CLASSES:
+        draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
+    needed = np.unique(np.concatenate([positives, *draws]))
+    scores = np.full(len(images), np.nan)
+    scores[needed] = logits_of(needed).double().numpy()
+    return float(np.mean([best_threshold(scores[positives], scores[drawn]) for drawn in draws]))
 
 
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:

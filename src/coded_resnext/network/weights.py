@@ -1,4 +1,4 @@
-"""Weights in files: read, put into a network, and those that ship with the repository.
+"""Weights in files: read, put into a network, and those that ship with the repository, two of them with the package.
 
 Shipped weights are data/weights/<preset>-<run>.safetensors, each with a card beside it (.json) that says which network
 the file is, how it was trained, which record measured it, and what storing it in half precision did to its accuracy.
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .. import paths
-from ..errors import CheckpointError, Refused, unknown
+from ..errors import CheckpointError, Refused, not_here, unknown
 from ..files import sha256
 
 WEIGHTS_FILE = "model.safetensors"  # of a run's folder, and of a subnetwork's
@@ -41,8 +41,9 @@ def read_card(name: str) -> dict[str, Any]:
             return json.loads(path.read_text(encoding="utf-8"))
     known = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
     if not known:
-        raise Refused(f"no weights in {paths.WEIGHTS}: they come with the repository, not with the package alone")
-    raise Refused(unknown("weights", name, known))
+        raise Refused(not_here("weights", paths.WEIGHTS))
+    more = "" if paths.IS_CHECKOUT else f" (the package has {', '.join(known)}; its repository has more)"
+    raise Refused(unknown("weights", name, known) + more)
 
 
 def full_precision(tensor: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import Missing, Refused
 from ..evaluation.binary import training_threshold
@@ -97,5 +99,8 @@ def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | No
         images = run.train
     except FileNotFoundError:
         return None
-    logits = predict(subnetwork, images, run.batch_size, torch.device("cpu")).logits[:, 0]
-    return training_threshold(logits, images, k, seed=training["seed"])
+
+    def logits_of(rows: np.ndarray) -> Tensor:
+        return predict(subnetwork, images.subset(rows), run.batch_size, torch.device("cpu")).logits[:, 0]
+
+    return training_threshold(logits_of, images, k, seed=training["seed"])

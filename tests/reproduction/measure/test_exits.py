@@ -225,11 +225,11 @@ def test_every_figure_and_table_of_the_notebook(records, timed, monkeypatch, tmp
     stages = {"exits": records, "timing": [timed]}
     monkeypatch.setattr(registry, "read_stage", lambda preset, stage: stages[stage])
     monkeypatch.setattr(paths, "FIGURES", tmp_path)
-    for stem in (stem for stem, item in registry.TABLES.items() if item.notebook == registry.EXITS):
+    for stem in (stem for stem, item in registry.TABLES.items() if item.notebook == "10_early_exit"):
         table = gallery.tabulate(stem, "digits")
         assert len(table)
         assert not table.isna().all().any()  # no spread of a single run
-    for item in (item for item in registry.FIGURES.values() if item.notebook == registry.EXITS):
+    for item in (item for item in registry.FIGURES.values() if item.notebook == "10_early_exit"):
         figure = item.make("digits")
         assert figure.get_figwidth() <= 5.5
         assert figure.get_supxlabel() or figure.axes[0].get_xlabel()

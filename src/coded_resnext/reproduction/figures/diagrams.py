@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...codes.scheme import CodingScheme
 from ...errors import Refused
-from .style import ACTIVE, CODED_COLOUR, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, legend, styled
+from .style import ACTIVE, CODED_COLOUR, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, styled
 
 BITS = ListedColormap(["white", ACTIVE])
 LARGE = 30  # codewords; more are drawn lying and without cells
@@ -145,7 +145,6 @@ def distance_bound_by_classes(table: pd.DataFrame) -> Figure:
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    legend(figure)
     return figure
 
 

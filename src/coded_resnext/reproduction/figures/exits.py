@@ -17,7 +17,7 @@ from PIL import Image
 from ..records.intervals import wilson
 from ..records.kinds import coded_records, run_kinds
 from ..records.records import Record, metric, piece
-from .style import CODED_COLOUR, COLUMN, MARKERS, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, canvas, finish_grid, legend, styled
+from .style import CODED_COLOUR, COLUMN, MARKERS, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, canvas, finish_grid, styled
 
 # Okabe and Ito's colours again, one a policy; none is that of a whole network.
 POLICY_COLOURS = {
@@ -45,7 +45,6 @@ def tradeoff(curves: pd.DataFrame, static: pd.DataFrame) -> Figure:
             linewidth=0.8, label=policy,
         )  # fmt: skip
     _static_points(axes, static["multiply_adds"], static)
-    legend(figure)
     return figure
 
 
@@ -96,7 +95,6 @@ def exit_shares(shares: pd.DataFrame) -> Figure:
         left += width
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    legend(figure)
     return figure
 
 
@@ -105,7 +103,8 @@ def decoding_across_blocks(decoders: pd.DataFrame) -> Figure:
     """Each block alone, and all blocks up to it decoded together, soft and hard; then the softmax.
 
     Args:
-        decoders: from `decoder_table`. Where the softmax stands, the lines show it alone and combined with the blocks.
+        decoders: from `mean_table` of decoders. Where the softmax stands, the lines show it alone and combined with
+            the blocks.
     """
     figure, axes = canvas("decoder", "accuracy (%)", WIDTH, 2.6)
     x = np.arange(len(decoders))
@@ -117,7 +116,6 @@ def decoding_across_blocks(decoders: pd.DataFrame) -> Figure:
     for kind, (label, colour, marker) in looks.items():
         axes.errorbar(x, decoders[kind], decoders[f"{kind}_std"].fillna(0.0), color=colour, marker=marker, label=label)
     axes.set_xticks(x, decoders["decoder"])
-    legend(figure)
     return figure
 
 
@@ -126,7 +124,7 @@ def rejection(table: pd.DataFrame) -> Figure:
     """Images of no class accepted, where 95 % of the network's own are: a bar a score, the shorter the better.
 
     Args:
-        table: from `rejection_table`; scores that look at the softmax alone are grey.
+        table: from `mean_table` of rejection; scores that look at the softmax alone are grey.
     """
     figure, axes = canvas("foreign images accepted (%)", "score", WIDTH, 0.5 + 0.22 * len(table))
     of_softmax = table["score"].isin(["softmax probability", "energy of the logits"])
@@ -143,7 +141,7 @@ def verification(table: pd.DataFrame) -> Figure:
     """Decode, then verify: accuracy against multiply-adds; the numbers are candidates.
 
     Args:
-        table: from `verification_table`.
+        table: from `mean_table` of verification.
     """
     figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 2.6)
     for (block, rows), marker in zip(table.groupby("block", sort=False), MARKERS, strict=False):
@@ -153,7 +151,6 @@ def verification(table: pd.DataFrame) -> Figure:
                 str(m), (x, y), xytext=(0, -8), textcoords="offset points", color=line.get_color(), ha="center"
             )
     axes.margins(y=0.15)
-    legend(figure)
     return figure
 
 
@@ -260,31 +257,24 @@ def share_table(records: Sequence[Record], drop: float) -> pd.DataFrame:
     return _averaged(pd.DataFrame(rows), ["policy", "exit"], ["share"])
 
 
-def decoder_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Decoding across blocks: decoder, runs, and accuracy alone, soft, hard, each with its spread (_std); percent."""
-    return _averaged(_rows(records, "decoders"), ["decoder"], ["alone", "soft", "hard"])
+# Pieces of a record that are averaged over runs: what tells their rows apart, and the numbers, percent.
+AVERAGED = {
+    "decoders": (["decoder"], ["alone", "soft", "hard"]),  # each block, and all blocks up to it
+    "anytime": (["budget", "block"], ["alone", "posterior"]),  # every image cut short at one budget
+    "agreement": (["block"], ["both", "early", "late", "neither"]),  # which of the early and the late answer is right
+    "rejection": (["score"], ["auroc", "aupr", "fpr95"]),  # of images of no class, where there are any
+    "verification": (["block", "candidates"], ["listed", "accuracy", "multiply_adds"]),  # decode, then verify
+}
 
 
-def anytime_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Every image cut short at one budget: budget, block, runs, accuracy alone and by the posterior, with spreads."""
-    frame = _rows(records, "anytime").astype({"alone": float, "posterior": float})
-    return _averaged(frame.fillna({"block": "none"}), ["budget", "block"], ["alone", "posterior"])
-
-
-def agreement_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Early and late answers: block, runs, share of images where both, one or neither is right; percent."""
-    return _averaged(_rows(records, "agreement"), ["block"], ["both", "early", "late", "neither"])
-
-
-def rejection_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Images of no class: score, runs, auroc, aupr, fpr95 with their spreads; percent. Empty without such images."""
-    frame = _rows(records, "rejection")
-    return _averaged(frame, ["score"], ["auroc", "aupr", "fpr95"]) if len(frame) else frame
-
-
-def verification_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Decode, then verify: block, candidates, runs, listed, accuracy, multiply_adds with their spreads; percent."""
-    return _averaged(_rows(records, "verification"), ["block", "candidates"], ["listed", "accuracy", "multiply_adds"])
+def mean_table(records: Sequence[Record], key: str) -> pd.DataFrame:
+    """One of `AVERAGED`: what tells rows apart, runs, and every number with its spread (_std); empty without rows."""
+    by, values = AVERAGED[key]
+    frame = _rows(records, key)
+    if frame.empty:
+        return frame
+    frame[by] = frame[by].fillna("none")  # a budget that no block is paid for by
+    return _averaged(frame.astype(dict.fromkeys(values, float)), by, values)
 
 
 def timing_table(record: Record) -> pd.DataFrame:

@@ -29,7 +29,6 @@ from .style import (
     canvas,
     curve,
     finish_grid,
-    legend,
     paper_box,
     points,
     source,
@@ -69,7 +68,6 @@ def coding_loss_weight(table: pd.DataFrame, plain: float | None = None, paper: p
         curve(axes, rows["mu"], rows, color=CODED_COLOUR, marker=marker, linestyle=joined, label=ours)
     if plain is not None:
         axes.axhline(plain, color=PLAIN_COLOUR, label="plain")
-    legend(figure)
     return figure
 
 
@@ -87,7 +85,6 @@ def branch_dropping(table: pd.DataFrame, accuracy: pd.DataFrame, paper: pd.DataF
     for axes, drop in zip(grid, drops, strict=True):
         if paper is not None and (theirs := paper[paper["p_drop"] == drop])["metric"].str.endswith("precision").any():
             paper_box(axes, theirs, "-", "paper's range")
-    legend(figure)
     return figure
 
 
@@ -101,7 +98,6 @@ def branch_sums(table: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
     """
     there = {key: title for key, title in SUMS.items() if (table["branch_sum"] == key).any()}
     figure, _ = _binary_panels(table, accuracy, "branch_sum", there)
-    legend(figure)
     return figure
 
 
@@ -126,7 +122,6 @@ def controls(table: pd.DataFrame) -> Figure:
             axes.hlines(values.mean(), place + shift - 0.16, place + shift + 0.16, color=colour, linewidth=1.5)
     axes.set_xticks(range(len(CUTS)), [cut.replace(" ", "\n") for cut in CUTS])
     axes.set_ylim(0, 1.03)
-    legend(figure)
     return figure
 
 
@@ -160,7 +155,6 @@ def loss_exponent(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fig
     rows = table.sort_values("exponent")
     curve(axes, rows["exponent"], rows, color=CODED_COLOUR, marker="o", label="coded")
     axes.set_xticks(sorted(rows["exponent"].unique()))
-    legend(figure)
     return figure
 
 
@@ -185,7 +179,6 @@ def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         rows = table[table["set"] == which].sort_values("removed")
         curve(axes, rows["removed"], rows, color=colour, marker=marker, label=f"{which} ones")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    legend(figure)
     return figure
 
 
@@ -214,7 +207,6 @@ def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         curve(axes, softmax["from_end"] + SOFTMAX_PLACE, softmax, color=CODED_COLOUR, marker=marker)
     first = int(min(line.get_xdata()[0] for line in axes.lines))
     axes.set_xticks([*range(first, 0), SOFTMAX_PLACE], [*(str(-x) for x in range(first, 0)), "softmax"])
-    legend(figure)
     return figure
 
 
@@ -246,7 +238,6 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
         axes.annotate(
             name, (recall, end), xytext=(1.02, place), textcoords="axes fraction", va="center", arrowprops=leader
         )
-    legend(figure)
     return figure
 
 
@@ -274,7 +265,6 @@ def many_binary_classifiers(table: pd.DataFrame) -> Figure:
     grid[0].set_ylabel("precision (%)")
     for classes in (1, 10):
         grid[0].scatter([], [], 5 * classes, color=PAPER_COLOUR, label=f"{classes} class" + "es" * (classes > 1))
-    legend(figure)
     return figure
 
 

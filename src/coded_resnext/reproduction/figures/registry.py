@@ -1,11 +1,12 @@
-"""What there is to see: every figure and table by name, with the notebook that shows it and what makes it from records.
+"""What there is to see: every figure and table by name, under the notebook that shows it, with what makes it.
 
-Names are the stems of files in figures/<preset>/. A new figure or table is one function here.
+Names are the stems of files in figures/<preset>/. A new figure or table is one line here: from the name of a preset, by
+its records and the paper's numbers, to a Figure or a DataFrame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -16,25 +17,24 @@ from ...errors import NothingToShow
 from ..records.kinds import coded_records
 from ..records.paper import NETWORK_SIZES, paper
 from ..records.presets import load_preset
-from ..records.records import SHOWN_DROP, metric, piece, read_record, read_stage
-from . import codebooks, diagrams, exits, subnetworks
+from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
+from . import architectures, codebooks, diagrams, exits, subnetworks, tables
 from . import paper as of_paper
 from .claims import claims
 from .comparison import comparison
-from .tables import (
-    ablation_table,
-    accuracy_table,
-    binary_table,
-    controls_table,
-    early_table,
-    removal_table,
-    step_table,
-)
 
-CODES, EXITS, SUBNETWORKS = "01_code_design", "10_early_exit", "09_subnetworks"
+MAKERS = {  # of the records of each stage
+    "architecture": "02_architectures",
+    "step": "make bench",
+    "accuracy": "04_accuracy",
+    "specialisation": "05_specialisation",
+    "binary": "06_binary_classifiers",
+    "early": "07_early_decoding",
+    "subnetworks": "09_subnetworks",
+    "surgery": "09_subnetworks",
+    "exits": "10_early_exit",
+}
 NAMED = 20  # so many classes can be named in one figure; more are drawn as a cloud
-
-Records = Sequence[dict[str, Any]]
 
 
 class Item(NamedTuple):
@@ -44,61 +44,37 @@ class Item(NamedTuple):
     make: Callable[[str], Any]
 
 
-FIGURES: dict[str, Item] = {}
-TABLES: dict[str, Item] = {}
+# Records and numbers that several items start from
 
 
-def _figure(stem: str, notebook: str) -> Callable[[Callable[[str], Figure]], Callable[[str], Figure]]:
-    return _register(FIGURES, stem, notebook)
-
-
-def _table(stem: str, notebook: str) -> Callable[[Callable[[str], pd.DataFrame]], Callable[[str], pd.DataFrame]]:
-    return _register(TABLES, stem, notebook)
-
-
-def _exit_table(stem: str) -> Callable[[Callable[[str], pd.DataFrame]], Callable[[str], pd.DataFrame]]:
-    """A table of early exit, shown without the columns that have no number: the spreads, where there is one run."""
-
-    def register(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFrame]:
-        _table(stem, EXITS)(lambda preset: make(preset).dropna(axis="columns", how="all"))
-        return make
-
-    return register
-
-
-def _register(items: dict[str, Item], stem: str, notebook: str) -> Callable[[Callable], Callable]:
-    def register(make: Callable[[str], Any]) -> Callable[[str], Any]:
-        items[stem] = Item(notebook, make)
-        return make
-
-    return register
-
-
-def _records(preset: str, stage: str, notebook: str) -> Records:
+def _records(preset: str, stage: str) -> list[Record]:
     records = read_stage(preset, stage)
     if not records:
-        raise NothingToShow(
-            f"{preset} has no record of stage {stage}: {notebook} makes them"
-        )
+        raise NothingToShow(f"{preset} has no record of stage {stage}: {MAKERS[stage]} makes them")
     return records
 
 
-def _coded(preset: str, stage: str, notebook: str) -> Records:
+def _coded(preset: str, stage: str) -> list[Record]:
     """Records of the preset's first coded kind."""
     records = coded_records(read_stage(preset, stage))
     if not records:
-        raise NothingToShow(f"{preset} has no record of stage {stage} of a coded run: {notebook} makes them")
+        raise NothingToShow(f"{preset} has no record of stage {stage} of a coded run: {MAKERS[stage]} makes them")
     return records
 
 
-def _architectures() -> Records:
-    return _records("architectures", "architecture", "02_architectures")
+def _architectures() -> list[Record]:
+    return _records("architectures", "architecture")
 
 
-def _of_kind(table: pd.DataFrame, kind: str, preset: str) -> pd.DataFrame:
-    rows = table[table["kind"] == kind]
+def _theirs(item: str, preset: str) -> pd.DataFrame:
+    """The paper's numbers on the preset's data set, or on what is nearest to it."""
+    return paper(item, load_preset(preset).data)
+
+
+def _only_coded(table: pd.DataFrame, preset: str) -> pd.DataFrame:
+    rows = table[table["kind"] == "coded"]
     if rows.empty:
-        raise NothingToShow(f"none of preset {preset}'s records is of a {kind} run: notebook 03_train makes them")
+        raise NothingToShow(f"none of preset {preset}'s records is of a coded run: notebook 03_train makes them")
     return rows
 
 
@@ -109,377 +85,20 @@ def _several(table: pd.DataFrame, parameter: str, preset: str) -> pd.DataFrame:
     return table
 
 
-@_table("table-1-architectures", "02_architectures")
-def _table_1(preset: str) -> pd.DataFrame:
-    rows = []
-    for record in _architectures():
-        head = {"network": record["name"], "data_set": record["parameters"]["data_set"]}
-        rows += [head | row for row in piece(record, "points")]
-    counts = ["out channels", "branch width", "active branches", "branches", "blocks"]
-    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "Int64"))
-
-
-@_table("table-4-cost", "02_architectures")
-def _table_4(preset: str) -> pd.DataFrame:
-    """What coding costs: counted for the three networks."""
-    rows = [
-        {
-            "network": record["name"],
-            "image size": record["parameters"]["image_size"],
-            "parameters": metric(record, "parameters"),
-            "GFLOPs, plain": metric(record, "plain_multiply_adds") / 1e9,
-            "GFLOPs, coded": metric(record, "coded_multiply_adds") / 1e9,
-            "coded over plain": metric(record, "coded_multiply_adds") / metric(record, "plain_multiply_adds"),
-        }
-        for record in _architectures()
-    ]
-    return pd.DataFrame(rows)
-
-
-@_table("table-4-step", "02_architectures")
-def _step(preset: str) -> pd.DataFrame:
-    """What coding costs: measured by `make bench`."""
-    return step_table(_records("benchmark", "step", "make bench")[0])
-
-
-@_table("kept-by-one-class", "02_architectures")
-def _kept(preset: str) -> pd.DataFrame:
-    """What of each network the binary classifier of one class keeps, percent."""
-    theirs = paper("kept-parameters").query("counted == 'as the text says'").set_index("data_set")["value"]
-    rows = [
-        {
-            "network": record["name"],
-            "parameters": metric(record, "kept_parameters"),
-            "shortcuts aside": metric(record, "kept_parameters_without_shortcuts"),
-            "paper": theirs[record["parameters"]["data_set"]],
-            "multiply-adds": metric(record, "kept_multiply_adds"),
-        }
-        for record in _architectures()
-    ]
-    return pd.DataFrame(rows)
-
-
-@_figure("figure-1a-resnext-block", "02_architectures")
-def _figure_1a(preset: str) -> Figure:
-    return diagrams.plain_block()
-
-
-@_figure("figure-1b-coded-block", "02_architectures")
-def _figure_1b(preset: str) -> Figure:
-    return diagrams.coded_block()
-
-
-@_table("table-2-accuracy", "04_accuracy")
-def _table_2(preset: str) -> pd.DataFrame:
-    return accuracy_table(_records(preset, "accuracy", "04_accuracy"))
-
-
-@_table("figure-2a-branch-removal", "05_specialisation")
-def _removal(preset: str) -> pd.DataFrame:
-    return _of_kind(removal_table(_records(preset, "specialisation", "05_specialisation")), "coded", preset)
-
-
-@_figure("figure-2a-branch-removal", "05_specialisation")
-def _figure_2a(preset: str) -> Figure:
-    return of_paper.branch_removal(_removal(preset), paper("figure-2a", load_preset(preset).data))
-
-
-@_table("figure-2b-binary-classifiers", "06_binary_classifiers")
-def _binary(preset: str) -> pd.DataFrame:
-    return _of_kind(binary_table(_records(preset, "binary", "06_binary_classifiers")), "coded", preset)
-
-
-@_figure("figure-2b-binary-classifiers", "06_binary_classifiers")
-def _figure_2b(preset: str) -> Figure:
-    table = _binary(preset)
-    if len(table) > NAMED:
-        raise NothingToShow(f"{len(table)} classes cannot be named in one figure: see figure-8-binary-classifiers")
-    return of_paper.binary_classifiers(table, paper("figure-2b", load_preset(preset).data))
-
-
-@_figure("figure-8-binary-classifiers", "06_binary_classifiers")
-def _figure_8(preset: str) -> Figure:
-    table = _binary(preset)
-    if len(table) <= NAMED:
-        raise NothingToShow(f"{len(table)} classes are few enough for names: see figure-2b-binary-classifiers")
-    return of_paper.many_binary_classifiers(table)
-
-
-@_figure("figure-3-logit-histogram", "06_binary_classifiers")
-def _figure_3(preset: str) -> Figure:
-    return _histograms(preset, 1)
-
-
-@_figure("figure-7-logit-histograms", "06_binary_classifiers")
-def _figure_7(preset: str) -> Figure:
-    return _histograms(preset, None)
-
-
-def _histograms(preset: str, classes: int | None) -> Figure:
-    """Of the preset's first coded run: histograms of several runs would have several edges."""
-    first, *_ = _coded(preset, "binary", "06_binary_classifiers")
-    thresholds = {point["name"]: point["threshold"] for point in piece(first, "points")}
-    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds)
-
-
-@_table("controls", "06_binary_classifiers")
-def _controls(preset: str) -> pd.DataFrame:
-    table = controls_table(_records(preset, "binary", "06_binary_classifiers"))
-    return table[table["kind"].isin(["coded", "plain"])]
-
-
-@_figure("controls", "06_binary_classifiers")
-def _figure_of_controls(preset: str) -> Figure:
-    return of_paper.controls(_controls(preset))
-
-
-@_table("figure-4-early-decoding", "07_early_decoding")
-def _early(preset: str) -> pd.DataFrame:
-    return _of_kind(early_table(_records(preset, "early", "07_early_decoding")), "coded", preset)
-
-
-@_figure("figure-4-early-decoding", "07_early_decoding")
-def _figure_4(preset: str) -> Figure:
-    return of_paper.early_decoding(_early(preset), paper("figure-4", load_preset(preset).data))
-
-
-@_table("claims", "11_paper_vs_ours")
-def _claims(preset: str) -> pd.DataFrame:
-    return claims(preset)
-
-
-@_table("comparison", "11_paper_vs_ours")
-def _comparison(preset: str) -> pd.DataFrame:
-    return comparison(preset)
-
-
-@_table("ablations", "08_ablations")
-def _ablations(preset: str) -> pd.DataFrame:
-    return ablation_table(
-        _records(preset, "accuracy", "04_accuracy"), read_stage(preset, "early"), read_stage(preset, "binary")
-    )
-
-
-@_figure("figure-5-coding-loss-weight", "08_ablations")
-def _figure_5(preset: str) -> Figure:
-    table = _several(early_table(_records(preset, "early", "07_early_decoding"), "mu"), "mu", preset)
-    plain = accuracy_table(read_stage(preset, "accuracy")).query("kind == 'plain'")["accuracy"]
-    theirs = paper("figure-5", load_preset(preset).data)
-    return of_paper.coding_loss_weight(table, None if plain.empty else plain.iloc[0], theirs)
-
-
-@_figure("figure-6-branch-dropping", "08_ablations")
-def _figure_6(preset: str) -> Figure:
-    table = binary_table(_records(preset, "binary", "06_binary_classifiers"), "drop_branch")
-    whole = accuracy_table(read_stage(preset, "accuracy"), "drop_branch")
-    theirs = paper("figure-6", load_preset(preset).data)
-    return of_paper.branch_dropping(_several(table, "drop_branch", preset), whole, theirs)
-
-
-@_figure("exponent", "08_ablations")
-def _exponent(preset: str) -> Figure:
-    table = accuracy_table(_records(preset, "accuracy", "04_accuracy"), "exponent")
-    return of_paper.loss_exponent(_several(table, "exponent", preset), paper("exponent", load_preset(preset).data))
-
-
-@_figure("branch-sums", "08_ablations")
-def _branch_sums(preset: str) -> Figure:
-    table = binary_table(_records(preset, "binary", "06_binary_classifiers"), "branch_sum")
-    whole = accuracy_table(read_stage(preset, "accuracy"), "branch_sum")
-    return of_paper.branch_sums(_several(table, "branch_sum", preset), whole)
-
-
-# Coding schemes: the same for every preset
-
-
-@_table("table-3-schemes", CODES)
-def _table_3(preset: str) -> pd.DataFrame:
-    return codebooks.table_3()
-
-
-@_table("schemes", CODES)
-def _schemes(preset: str) -> pd.DataFrame:
-    return codebooks.overview()
-
-
-@_table("scheme-proofs", CODES)
-def _proofs(preset: str) -> pd.DataFrame:
-    return codebooks.proofs()
-
-
-@_figure("figure-1c-coding-scheme", CODES)
-def _figure_1c(preset: str) -> Figure:
-    return codebooks.codebook(NETWORK_SIZES[1])
-
-
-for _sizes in NETWORK_SIZES:
-    if _sizes != NETWORK_SIZES[1]:
-        _figure(f"codebook-{scheme_path(*_sizes).stem}", CODES)(lambda preset, sizes=_sizes: codebooks.codebook(sizes))
-
-
-@_figure("scheme-distances", CODES)
-def _scheme_distances(preset: str) -> Figure:
-    return codebooks.distances()
-
-
-@_figure("distance-bound-by-classes", CODES)
-def _distance_bound(preset: str) -> Figure:
-    return diagrams.distance_bound_by_classes(codebooks.bounds_by_classes())
-
-
-# Subnetworks
-
-
-@_table("subnetworks-size", SUBNETWORKS)
-def _sizes_of_subnetworks(preset: str) -> pd.DataFrame:
-    return subnetworks.size_table(_of_subnetworks(preset), paper("kept-parameters", load_preset(preset).data))
-
-
-@_table("subnetworks-one-class", SUBNETWORKS)
-def _single_classes(preset: str) -> pd.DataFrame:
-    return subnetworks.single_table(_of_subnetworks(preset))
-
-
-@_table("subnetworks-subsets", SUBNETWORKS)
-def _subsets(preset: str) -> pd.DataFrame:
-    return subnetworks.subset_table(_of_subnetworks(preset))
-
-
-@_table("subnetworks-coupling", SUBNETWORKS)
-def _coupling(preset: str) -> pd.DataFrame:
-    return subnetworks.coupling_table(_of_subnetworks(preset))
-
-
-@_table("subnetworks-surgery", SUBNETWORKS)
-def _surgery(preset: str) -> pd.DataFrame:
-    return subnetworks.surgery_table(_coded(preset, "surgery", SUBNETWORKS))
-
-
-@_table("subnetworks-latency", SUBNETWORKS)
-def _latency(preset: str) -> pd.DataFrame:
-    return subnetworks.latency_table(_timed_subnetwork("latency"))
-
-
-@_table("subnetworks-profile", SUBNETWORKS)
-def _profile(preset: str) -> pd.DataFrame:
-    return subnetworks.profile_table(_timed_subnetwork("profile"))
-
-
-@_figure("subnetworks-subsets", SUBNETWORKS)
-def _figure_of_subsets(preset: str) -> Figure:
-    return subnetworks.subset_curves(_subsets(preset))
-
-
-@_figure("subnetworks-coupling", SUBNETWORKS)
-def _figure_of_coupling(preset: str) -> Figure:
-    return subnetworks.coupling(_coupling(preset))
-
-
-def _of_subnetworks(preset: str) -> Records:
-    return _coded(preset, "subnetworks", SUBNETWORKS)
-
-
-def _timed_subnetwork(stage: str) -> dict[str, Any]:
+def _timed_subnetwork(stage: str) -> Record:
     record = read_record("benchmark", stage, "resnext29-10x11d")
     if record is None:
         raise NothingToShow("subnetworks were not timed: python -m coded_resnext bench-subnetwork")
     return record
 
 
-# Early exit
-
-
-@_exit_table("exit-networks")
-def _exit_networks(preset: str) -> pd.DataFrame:
-    return exits.static_table(_exits(preset))
-
-
-@_exit_table("exit-targets")
-def _exit_targets(preset: str) -> pd.DataFrame:
-    return exits.target_table(_exits(preset), "drop")
-
-
-@_exit_table("exit-budgets")
-def _exit_budgets(preset: str) -> pd.DataFrame:
-    return exits.target_table(_exits(preset), "budget")
-
-
-@_exit_table("exit-anytime")
-def _anytime(preset: str) -> pd.DataFrame:
-    return exits.anytime_table(_exits(preset))
-
-
-@_exit_table("exit-agreement")
-def _agreement(preset: str) -> pd.DataFrame:
-    return exits.agreement_table(_exits(preset))
-
-
-@_exit_table("decoding-across-blocks")
-def _decoders(preset: str) -> pd.DataFrame:
-    return exits.decoder_table(_exits(preset))
-
-
-@_exit_table("rejection")
-def _rejection(preset: str) -> pd.DataFrame:
-    table = exits.rejection_table(_exits(preset))
-    if table.empty:
-        raise NothingToShow(f"{preset} was not measured against foreign images: their data set was not there")
-    return table
-
-
-@_exit_table("decode-then-verify")
-def _verification(preset: str) -> pd.DataFrame:
-    return exits.verification_table(_exits(preset))
-
-
-@_exit_table("exit-times")
-def _exit_times(preset: str) -> pd.DataFrame:
-    return exits.timing_table(_timing(preset))
-
-
-@_figure("exit-tradeoff", EXITS)
-def _tradeoff(preset: str) -> Figure:
-    return exits.tradeoff(exits.curve_table(_exits(preset)), _exit_networks(preset))
-
-
-@_figure("exit-shares", EXITS)
-def _exit_shares(preset: str) -> Figure:
-    return exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP))
-
-
-@_figure("decoding-across-blocks", EXITS)
-def _figure_of_decoders(preset: str) -> Figure:
-    return exits.decoding_across_blocks(_decoders(preset))
-
-
-@_figure("rejection", EXITS)
-def _figure_of_rejection(preset: str) -> Figure:
-    return exits.rejection(_rejection(preset))
-
-
-@_figure("decode-then-verify", EXITS)
-def _figure_of_verification(preset: str) -> Figure:
-    return exits.verification(_verification(preset))
-
-
-@_figure("exit-times", EXITS)
-def _figure_of_times(preset: str) -> Figure:
-    """Times and accuracies of one coded run: others leave elsewhere. Plain networks stand beside it."""
-    timed, every = _timing(preset), _exits(preset)
-    others = {record["name"] for record in coded_records(every)} - {timed["name"]}
-    records = [record for record in every if record["name"] not in others]
-    return exits.time_tradeoff(
-        exits.timing_table(timed), exits.target_table(records, "drop"), exits.static_table(records)
-    )
-
-
-def _exits(preset: str) -> Records:
+def _exits(preset: str) -> list[Record]:
     """Of coded runs, and of the plain ones that they are compared with."""
-    _coded(preset, "exits", EXITS)
+    _coded(preset, "exits")
     return read_stage(preset, "exits")
 
 
-def _timing(preset: str) -> dict[str, Any]:
+def _timing(preset: str) -> Record:
     """Of the first coded run that was timed: times of several runs of one network tell nothing more.
 
     Only with the weights whose exits were measured: rounded for shipping they are calibrated anew and leave elsewhere.
@@ -493,5 +112,209 @@ def _timing(preset: str) -> dict[str, Any]:
     return same[0]
 
 
-def _weights(record: dict[str, Any]) -> tuple[str, bool]:
+def _weights(record: Record) -> tuple[str, bool]:
     return record["checkpoint"], record["parameters"].get("shipped_weights", False)
+
+
+# Tables that figures are drawn from
+
+
+def _removal(preset: str) -> pd.DataFrame:
+    return _only_coded(tables.removal_table(_records(preset, "specialisation")), preset)
+
+
+def _binary(preset: str) -> pd.DataFrame:
+    return _only_coded(tables.binary_table(_records(preset, "binary")), preset)
+
+
+def _controls(preset: str) -> pd.DataFrame:
+    table = tables.controls_table(_records(preset, "binary"))
+    return table[table["kind"].isin(["coded", "plain"])]
+
+
+def _early(preset: str) -> pd.DataFrame:
+    return _only_coded(tables.early_table(_records(preset, "early")), preset)
+
+
+def _ablations(preset: str) -> pd.DataFrame:
+    return tables.ablation_table(
+        _records(preset, "accuracy"), read_stage(preset, "early"), read_stage(preset, "binary")
+    )
+
+
+def _rejection(preset: str) -> pd.DataFrame:
+    table = exits.mean_table(_exits(preset), "rejection")
+    if table.empty:
+        raise NothingToShow(f"{preset} was not measured against foreign images: their data set was not there")
+    return table
+
+
+# Figures that need more than a table and the paper's numbers
+
+
+def _few_binary_classifiers(preset: str) -> Figure:
+    table = _binary(preset)
+    if len(table) > NAMED:
+        raise NothingToShow(f"{len(table)} classes cannot be named in one figure: see figure-8-binary-classifiers")
+    return of_paper.binary_classifiers(table, _theirs("figure-2b", preset))
+
+
+def _many_binary_classifiers(preset: str) -> Figure:
+    table = _binary(preset)
+    if len(table) <= NAMED:
+        raise NothingToShow(f"{len(table)} classes are few enough for names: see figure-2b-binary-classifiers")
+    return of_paper.many_binary_classifiers(table)
+
+
+def _histograms(preset: str, classes: int | None) -> Figure:
+    """Of the preset's first coded run: histograms of several runs would have several edges."""
+    first, *_ = _coded(preset, "binary")
+    thresholds = {point["name"]: point["threshold"] for point in piece(first, "points")}
+    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds)
+
+
+def _coding_loss_weight(preset: str) -> Figure:
+    table = _several(tables.early_table(_records(preset, "early"), "mu"), "mu", preset)
+    plain = tables.accuracy_table(read_stage(preset, "accuracy")).query("kind == 'plain'")["accuracy"]
+    return of_paper.coding_loss_weight(
+        table, None if plain.empty else plain.iloc[0], _theirs("figure-5", preset)
+    )
+
+
+def _binary_by(parameter: str, preset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Binary classifiers and whole networks of the runs that differ in one parameter."""
+    table = tables.binary_table(_records(preset, "binary"), parameter)
+    whole = tables.accuracy_table(read_stage(preset, "accuracy"), parameter)
+    return _several(table, parameter, preset), whole
+
+
+def _loss_exponent(preset: str) -> Figure:
+    table = tables.accuracy_table(_records(preset, "accuracy"), "exponent")
+    return of_paper.loss_exponent(_several(table, "exponent", preset), _theirs("exponent", preset))
+
+
+def _exit_times(preset: str) -> Figure:
+    """Times and accuracies of one coded run: others leave elsewhere. Plain networks stand beside it."""
+    timed, every = _timing(preset), _exits(preset)
+    others = {record["name"] for record in coded_records(every)} - {timed["name"]}
+    records = [record for record in every if record["name"] not in others]
+    return exits.time_tradeoff(
+        exits.timing_table(timed), exits.target_table(records, "drop"), exits.static_table(records)
+    )
+
+
+# What there is
+
+
+def _by_stem(notebooks: Mapping[str, Mapping[str, Callable[[str], Any]]]) -> dict[str, Item]:
+    return {stem: Item(notebook, make) for notebook, items in notebooks.items() for stem, make in items.items()}
+
+
+def _of_exits(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFrame]:
+    """A table of early exit without the columns that have no number: the spreads, where there is one run."""
+    return lambda preset: make(preset).dropna(axis="columns", how="all")
+
+
+TABLES = _by_stem({
+    "01_code_design": {
+        "table-3-schemes": lambda preset: codebooks.table_3(),
+        "schemes": lambda preset: codebooks.overview(),
+        "scheme-proofs": lambda preset: codebooks.proofs(),
+    },
+    "02_architectures": {
+        "table-1-architectures": lambda preset: architectures.layer_table(_architectures()),
+        "table-4-cost": lambda preset: architectures.cost_table(_architectures()),
+        "table-4-step": lambda preset: tables.step_table(_records("benchmark", "step")[0]),
+        "kept-by-one-class": lambda preset: architectures.kept_table(_architectures()),
+    },
+    "04_accuracy": {"table-2-accuracy": lambda preset: tables.accuracy_table(_records(preset, "accuracy"))},
+    "05_specialisation": {"figure-2a-branch-removal": _removal},
+    "06_binary_classifiers": {"figure-2b-binary-classifiers": _binary, "controls": _controls},
+    "07_early_decoding": {"figure-4-early-decoding": _early},
+    "08_ablations": {"ablations": _ablations},
+    "09_subnetworks": {
+        "subnetworks-size": lambda preset: subnetworks.size_table(
+            _coded(preset, "subnetworks"), _theirs("kept-parameters", preset)
+        ),
+        "subnetworks-one-class": lambda preset: subnetworks.single_table(_coded(preset, "subnetworks")),
+        "subnetworks-subsets": lambda preset: subnetworks.subset_table(_coded(preset, "subnetworks")),
+        "subnetworks-coupling": lambda preset: subnetworks.coupling_table(_coded(preset, "subnetworks")),
+        "subnetworks-surgery": lambda preset: subnetworks.surgery_table(_coded(preset, "surgery")),
+        "subnetworks-latency": lambda preset: subnetworks.latency_table(_timed_subnetwork("latency")),
+        "subnetworks-profile": lambda preset: subnetworks.profile_table(_timed_subnetwork("profile")),
+    },
+    "10_early_exit": {
+        stem: _of_exits(make)
+        for stem, make in {
+            "exit-networks": lambda preset: exits.static_table(_exits(preset)),
+            "exit-targets": lambda preset: exits.target_table(_exits(preset), "drop"),
+            "exit-budgets": lambda preset: exits.target_table(_exits(preset), "budget"),
+            "exit-anytime": lambda preset: exits.mean_table(_exits(preset), "anytime"),
+            "exit-agreement": lambda preset: exits.mean_table(_exits(preset), "agreement"),
+            "decoding-across-blocks": lambda preset: exits.mean_table(_exits(preset), "decoders"),
+            "rejection": _rejection,
+            "decode-then-verify": lambda preset: exits.mean_table(_exits(preset), "verification"),
+            "exit-times": lambda preset: exits.timing_table(_timing(preset)),
+        }.items()
+    },
+    "11_paper_vs_ours": {"claims": claims, "comparison": comparison},
+})  # fmt: skip
+
+FIGURES = _by_stem({
+    "01_code_design": {
+        "figure-1c-coding-scheme": lambda preset: codebooks.codebook(NETWORK_SIZES[1]),
+        **{
+            f"codebook-{scheme_path(*sizes).stem}": lambda preset, sizes=sizes: codebooks.codebook(sizes)
+            for sizes in NETWORK_SIZES if sizes != NETWORK_SIZES[1]
+        },
+        "scheme-distances": lambda preset: codebooks.distances(),
+        "distance-bound-by-classes": lambda preset: diagrams.distance_bound_by_classes(codebooks.bounds_by_classes()),
+    },
+    "02_architectures": {
+        "figure-1a-resnext-block": lambda preset: diagrams.plain_block(),
+        "figure-1b-coded-block": lambda preset: diagrams.coded_block(),
+    },
+    "05_specialisation": {
+        "figure-2a-branch-removal": lambda preset: of_paper.branch_removal(
+            _removal(preset), _theirs("figure-2a", preset)
+        ),
+    },
+    "06_binary_classifiers": {
+        "figure-2b-binary-classifiers": _few_binary_classifiers,
+        "figure-8-binary-classifiers": _many_binary_classifiers,
+        "figure-3-logit-histogram": lambda preset: _histograms(preset, 1),
+        "figure-7-logit-histograms": lambda preset: _histograms(preset, None),
+        "controls": lambda preset: of_paper.controls(_controls(preset)),
+    },
+    "07_early_decoding": {
+        "figure-4-early-decoding": lambda preset: of_paper.early_decoding(_early(preset), _theirs("figure-4", preset)),
+    },
+    "08_ablations": {
+        "figure-5-coding-loss-weight": _coding_loss_weight,
+        "figure-6-branch-dropping": lambda preset: of_paper.branch_dropping(
+            *_binary_by("drop_branch", preset), _theirs("figure-6", preset)
+        ),
+        "exponent": _loss_exponent,
+        "branch-sums": lambda preset: of_paper.branch_sums(*_binary_by("branch_sum", preset)),
+    },
+    "09_subnetworks": {
+        "subnetworks-subsets": lambda preset: subnetworks.subset_curves(
+            subnetworks.subset_table(_coded(preset, "subnetworks"))
+        ),
+        "subnetworks-coupling": lambda preset: subnetworks.coupling(
+            subnetworks.coupling_table(_coded(preset, "subnetworks"))
+        ),
+    },
+    "10_early_exit": {
+        "exit-tradeoff": lambda preset: exits.tradeoff(
+            exits.curve_table(_exits(preset)), exits.static_table(_exits(preset))
+        ),
+        "exit-shares": lambda preset: exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP)),
+        "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(
+            exits.mean_table(_exits(preset), "decoders")
+        ),
+        "rejection": lambda preset: exits.rejection(_rejection(preset)),
+        "decode-then-verify": lambda preset: exits.verification(exits.mean_table(_exits(preset), "verification")),
+        "exit-times": _exit_times,
+    },
+})  # fmt: skip

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec
 
 import pandas as pd
 from matplotlib import style
@@ -22,7 +22,6 @@ from ... import paths
 from ...files import write_atomically
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 # Okabe and Ito's colours, told apart by readers who see no red or no green (Wong, Nature Methods 8, 2011).
 CODED_COLOUR = "#0072B2"
@@ -37,19 +36,21 @@ LEADER = "#c0c0c0"
 
 WIDTH = 5.5  # inches: NeurIPS text
 COLUMN = 2.7  # two side by side
-STYLE = Path(__file__).with_name("coded_resnext.mplstyle")
+STYLE = ["default", Path(__file__).with_name("coded_resnext.mplstyle")]
 MARKERS = "osD^v"
 BAND = 0.18  # opacity of confidence bands
 SOFTMAX_PLACE = 0.6  # where the softmax stands to the right of the coded blocks, which are at −1, −2, … from the last
 
 
-def styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Run a function under the project's style; the reader's own matplotlib settings stay as they are."""
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw a figure under the project's style, with one legend of all labels; the reader's own settings stay."""
 
     @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        with style.context(["default", STYLE]):
-            return function(*args, **kwargs)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style.context(STYLE):
+            figure = function(*args, **kwargs)
+            _legend(figure)
+        return figure
 
     return wrapper
 
@@ -67,14 +68,14 @@ class SavedFigure(NamedTuple):
         return self.png.read_bytes()
 
 
-@styled
 def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
     """Write figures/<preset>/<stem>.pdf and .png: the same bytes for the same figure."""
     undated = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
     written = {}
     for kind, metadata in undated.items():
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata)
+        with style.context(STYLE):
+            figure.savefig(buffer, format=kind, metadata=metadata)
         written[kind] = paths.FIGURES / preset / f"{stem}.{kind}"
         write_atomically(written[kind], buffer.getvalue())
     return SavedFigure(**written)
@@ -128,22 +129,22 @@ def source(paper: pd.DataFrame) -> str:
     return f"paper, {paper['data_set'].iloc[0]}"
 
 
-def legend(figure: Figure) -> None:
+def finish_grid(figure: Figure, unused: Sequence[Axes], xlabel: str, ylabel: str) -> Figure:
+    """Labels that panels share; places without a panel stay empty."""
+    for axes in unused:
+        axes.set_axis_off()
+    figure.supxlabel(xlabel)
+    figure.supylabel(ylabel)
+    return figure
+
+
+def _legend(figure: Figure) -> None:
     """One legend above the axes, where it hides nothing; each label once, in as many columns as surely fit."""
     entries: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    widest = 0.36 + 0.056 * max(map(len, entries))  # inches: the handle, and letters of 7 pt DejaVu
-    columns = max(1, min(len(entries), int(figure.get_figwidth() / widest)))
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)
-
-
-def finish_grid(figure: Figure, unused: Sequence[Axes], xlabel: str, ylabel: str) -> Figure:
-    """Labels and legend that panels share; places without a panel stay empty."""
-    for axes in unused:
-        axes.set_axis_off()
-    figure.supxlabel(xlabel)
-    figure.supylabel(ylabel)
-    legend(figure)
-    return figure
+    if entries:
+        widest = 0.36 + 0.056 * max(map(len, entries))  # inches: the handle, and letters of 7 pt DejaVu
+        columns = max(1, min(len(entries), int(figure.get_figwidth() / widest)))
+        figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns)

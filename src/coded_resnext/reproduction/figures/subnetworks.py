@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..records.kinds import coded_records
 from ..records.records import Record
-from .style import BAND, CODED_COLOUR, COLUMN, INACTIVE, LEADER, MARKERS, PLAIN_COLOUR, WIDTH, canvas, legend, styled
+from .style import BAND, CODED_COLOUR, COLUMN, INACTIVE, LEADER, MARKERS, PLAIN_COLOUR, WIDTH, canvas, styled
 
 SHARES = ("parameters", "without_shortcuts", "multiply_adds", "convolutions", "file_bytes")
 
@@ -52,7 +52,6 @@ def subset_curves(table: pd.DataFrame) -> Figure:
             axes.set_xscale("log")
         else:
             axes.xaxis.get_major_locator().set_params(integer=True)
-    legend(figure)
     return figure
 
 
@@ -82,7 +81,6 @@ def coupling(table: pd.DataFrame) -> Figure:
         )
     end = table["designed"].max() + 0.02
     axes.plot([0, end], [0, end], color=LEADER, zorder=0, label="as designed")
-    legend(figure)
     return figure
 
 

@@ -5,15 +5,12 @@ What has been done before, from the same code, parameters and checkpoints, is no
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
+import functools
 import hashlib
-import io
 import itertools
 import json
-import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from typing import Any
 from ... import paths
 from ...files import sha256, write_atomically
 from ...training.parameters import to_plain
+from ..measure.side_by_side import side_by_side
 from ..records.presets import load_preset
 from .strict import check_parameters, default_parameters, read_notebook, run
 
@@ -72,12 +70,9 @@ def reproduce(preset: str, *, force: bool = False) -> None:
             for unit in work:
                 _execute(unit, force)
             continue
-        threads = (os.cpu_count() or 1) // at_once
-        with concurrent.futures.ProcessPoolExecutor(
-            at_once, multiprocessing.get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
-        ) as pool:
-            for done in [pool.submit(_execute_named, unit, force) for unit in work]:
-                done.result()
+        jobs = {unit.name.removeprefix(f"{TRAIN}-"): functools.partial(_execute, unit, force) for unit in work}
+        for error in side_by_side(jobs, at_once).values():
+            raise error
     from ..figures.claims import claims
     from ..figures.text import as_text
 
@@ -102,27 +97,6 @@ def _execute(unit: Unit, force: bool) -> None:
     }
     write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
     print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
-
-
-def _execute_named(unit: Unit, force: bool) -> None:
-    """The same, with the unit's name before every line of its log."""
-    with contextlib.redirect_stderr(_Named(unit.name.removeprefix(f"{TRAIN}-"))):
-        _execute(unit, force)
-
-
-def _limit_threads(threads: int) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # the kernels inherit it
-
-
-class _Named(io.TextIOBase):
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def write(self, text: str) -> int:
-        return sys.__stderr__.write("".join(f"{self.name:22}{line}" for line in text.splitlines(keepends=True)))
-
-    def flush(self) -> None:
-        sys.__stderr__.flush()
 
 
 def _has_gpu() -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import nbformat
 
 from ... import paths
-from ...errors import NotebookFailed, Refused, unknown
+from ...errors import NotebookFailed, Refused, not_here, unknown
 from ...training.parameters import typed
 
 KERNEL = "python3"
@@ -89,5 +89,6 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
 def read_notebook(name: str) -> nbformat.NotebookNode:
     path = paths.NOTEBOOKS / f"{name}.ipynb"
     if not path.is_file():
-        raise Refused(unknown("notebook", name, notebook_names()))
+        names = notebook_names()
+        raise Refused(unknown("notebook", name, names) if names else not_here("notebooks", paths.NOTEBOOKS))
     return nbformat.read(path, as_version=4)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ... import paths
-from ...errors import Refused, unknown
+from ...errors import Refused, not_here, unknown
 
 
 class Sizes(NamedTuple):
@@ -40,7 +40,8 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     """
     path = paths.PAPER / f"{item}.csv"
     if not path.is_file():
-        raise Refused(unknown("item of the paper", item, sorted(file.stem for file in paths.PAPER.glob("*.csv"))))
+        known = sorted(file.stem for file in paths.PAPER.glob("*.csv"))
+        raise Refused(unknown("item of the paper", item, known) if known else not_here("paper's numbers", paths.PAPER))
     frame = pd.read_csv(path)
     if data is not None:
         there = list(frame["data_set"])

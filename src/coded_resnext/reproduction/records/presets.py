@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from ... import paths
-from ...errors import Refused, unknown
+from ...errors import Refused, not_here, unknown
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
@@ -75,7 +75,8 @@ def load_preset(name: str) -> Preset:
     """
     path = paths.PRESETS / f"{name}.yaml"
     if not path.is_file():
-        raise Refused(unknown("preset", name, preset_names()))
+        names = preset_names()
+        raise Refused(unknown("preset", name, names) if names else not_here("presets", paths.PRESETS))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {"about", "training", "runs", "notebooks", "settings"}
     for key in content:
@@ -87,6 +88,18 @@ def load_preset(name: str) -> Preset:
         for run, changes in content["runs"].items()
     }  # fmt: skip
     return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
+
+
+def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:
+    """A run of this name with the parameters of a listed one, but for some changes.
+
+    Raises:
+        ValueError: a run that the preset does not list, or an unknown parameter, with the closest known names.
+    """
+    listed = load_preset(preset).runs
+    if like not in listed:
+        raise Refused(unknown("run", like, listed, f"preset {preset}"))
+    return build(TrainingParameters, {**to_plain(listed[like]), "name": name, **changes}, f"run {name}")
 
 
 def check_against_preset(parameters: TrainingParameters) -> None:
