@@ -31,6 +31,7 @@ def trained():
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(paths, "OWN_WEIGHTS", tmp_path / "weights")
 
 
 @pytest.mark.usefixtures("elsewhere")
