@@ -13,6 +13,7 @@ from ...errors import Refused, unknown
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
+FULL, TOY = SCALES = ("full", "toy")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Preset:
     Attributes:
         name: of the file.
         about: one sentence.
+        scale: "full" for the paper's network and data set, or "toy", and after it how much smaller.
         runs: training parameters of every run, by run name.
         notebooks: what `reproduce` runs, in order.
         settings: other parameters of single notebooks, by notebook name.
@@ -53,6 +55,7 @@ class Preset:
 
     name: str
     about: str
+    scale: str
     runs: dict[str, TrainingParameters]
     notebooks: tuple[str, ...]
     settings: dict[str, dict[str, Any]]
@@ -77,7 +80,7 @@ def load_preset(name: str) -> Preset:
     if not path.is_file():
         raise Refused(unknown("preset", name, preset_names()))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {"about", "training", "runs", "notebooks", "settings"}
+    known = {"about", "scale", "training", "runs", "notebooks", "settings"}
     for key in content:
         if key not in known:
             raise Refused(unknown("key", key, known, f"preset {name}"))
@@ -86,7 +89,10 @@ def load_preset(name: str) -> Preset:
                    f"preset {name}, run {run}")
         for run, changes in content["runs"].items()
     }  # fmt: skip
-    return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
+    scale = content["scale"]
+    if scale.split(",")[0] not in SCALES:
+        raise Refused(f"scale of preset {name} must begin with {' or '.join(SCALES)}, got {scale!r}")
+    return Preset(name, content["about"], scale, runs, tuple(content["notebooks"]), content.get("settings", {}))
 
 
 def check_against_preset(parameters: TrainingParameters) -> None:
