@@ -9,11 +9,12 @@ from coded_resnext.training.parameters import to_plain
 IMAGES = 1000
 
 
-def write(stage, name, metrics=None, changes=None, **more):
-    listed = load_preset("digits").runs
+def write(stage, name, metrics=None, changes=None, preset="digits", **more):
+    listed = load_preset(preset).runs
     parameters = dataclasses.replace(listed["plain-s0" if name.startswith("plain") else "coded-s0"], name=name)
+    changes = changes or {}
     return write_record(
-        "digits", stage, name, parameters={**to_plain(parameters), **(changes or {})}, seed=0, checkpoint=None,
+        preset, stage, name, parameters=to_plain(parameters) | changes, seed=changes.get("seed", 0), checkpoint=None,
         metrics={"images": IMAGES, **(metrics or {})}, beginning=begin("CPU"), seconds=1.0, **more,
     )  # fmt: skip
 

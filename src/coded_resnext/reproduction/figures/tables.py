@@ -62,17 +62,27 @@ def removal_table(records: Sequence[Record]) -> pd.DataFrame:
 
     Returns:
         A row a kind, set and number: data_set, kind, runs, block, set ("active" or "inactive" branches of the
-        true class), removed, accuracy (percent, over runs and random removals), std (over both), low, high, images.
+        true class), removed, accuracy (percent, over runs), std (over runs; random removals of one network are no runs
+        and are averaged before), low, high, images.
     """
     rows = []
     for head, group in _grouped(records, None):
         values: dict[tuple[str, int], list[float]] = {}
-        for row in (row for record in group for row in piece(record, "curves")):
-            values.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
+        for record in group:
+            for condition, accuracy in removal_means(record).items():
+                values.setdefault(condition, []).append(accuracy)
         block = piece(group[0], "block")
         for (which, removed), accuracies in sorted(values.items()):
             rows.append({**head, "block": block, "set": which, "removed": removed, **_rate(accuracies, group)})
     return _frame(rows, None, ["block", "set", "removed"], RATE_COLUMNS)
+
+
+def removal_means(record: Record) -> dict[tuple[str, int], float]:
+    """Accuracy by set and number removed, the mean over one run's random removals."""
+    repeats: dict[tuple[str, int], list[float]] = {}
+    for row in piece(record, "curves"):
+        repeats.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
+    return {condition: float(np.mean(accuracies)) for condition, accuracies in repeats.items()}
 
 
 def binary_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:

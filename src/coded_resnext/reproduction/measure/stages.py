@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ... import paths
 from ...codes.scheme import first_stage
-from ...data.sets import ImageSet, has_partner
+from ...data.sets import ImageSet, has_partner, images_drawn_to_test
 from ...errors import Missing, Refused, unknown
 from ...evaluation.binary import (
     average_precisions,
@@ -30,12 +30,14 @@ from ...evaluation.binary import (
 from ...evaluation.prediction import early_decoding, full_accuracy, predict
 from ...evaluation.removal import branch_removal
 from ...network.cost import multiply_adds
+from ...network.decoding import decode
 from ...network.devices import describe_device, full_float32
 from ...network.weights import is_shipped
 from ...subnetworks.measure import coupling, single_classes, size, subset_curves
 from ...subnetworks.surgery import forget_and_learn
 from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
+from ..records.answers import SOFTMAX, TESTED, pack, removal_condition
 from ..records.kinds import run_kinds
 from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import begin, read_record, write_record
@@ -47,14 +49,28 @@ Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need
 def measure_accuracy(run: Run) -> Measured:
     """Table 2."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
-    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {}
+    right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {"right": right} | _tested(run)
+
+
+def _tested(run: Run) -> dict[str, str]:
+    """Which images of the data set those are whose answers a record has as bits, where the seed draws them."""
+    drawn = images_drawn_to_test(run.training["data"], run.training["seed"])
+    return {} if drawn is None else {TESTED: pack(drawn)}
 
 
 def measure_early_decoding(run: Run) -> Measured:
     """Figure 4."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
-    curve = early_decoding(predictions, run.model.schemes, run.test.labels)
-    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {"curves": curve}
+    labels, schemes = run.test.labels, run.model.schemes
+    curve = early_decoding(predictions, schemes, labels)
+    answers = {name: decode(predictions.energies[name], scheme) for name, scheme in schemes.items()}
+    answers[SOFTMAX] = predictions.logits.argmax(1)
+    return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {
+        "curves": curve,
+        "right": {name: pack(answer == labels) for name, answer in answers.items()},
+        **_tested(run),
+    }
 
 
 def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
@@ -78,7 +94,11 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
         rows = [row for row in curve if row["set"] == which]
         last = max(row["removed"] for row in rows)
         metrics[f"accuracy_without_{which}"] = fmean(row["accuracy"] for row in rows if row["removed"] == last)
-    return metrics, {"curves": curve, "block": block}
+    right = {
+        removal_condition(row["set"], row["removed"]): pack(row["right"]) for row in curve if row["repeat"] == 0
+    }
+    curve = [{key: value for key, value in row.items() if key != "right"} for row in curve]
+    return metrics, {"curves": curve, "block": block, "right": right, **_tested(run)}
 
 
 def measure_binary_classifiers(run: Run) -> Measured:
@@ -186,7 +206,7 @@ def _first_or_plain(kind: str) -> bool:
 
 STAGES = {
     "accuracy": Stage(measure_accuracy, _all),
-    "specialisation": Stage(measure_specialisation, _first),
+    "specialisation": Stage(measure_specialisation, _coded),  # with and without a coding loss: the control
     "binary": Stage(measure_binary_classifiers, _all),
     "early": Stage(measure_early_decoding, _coded),
     "subnetworks": Stage(measure_subnetworks, _first),
