@@ -37,7 +37,7 @@ def point(name, precision=90.0, recall=80.0, precision_out=60.0):
     }  # fmt: skip
 
 
-def write_binary(name, points, changes=None, own=0.9, another=0.2):
+def write_binary(name, points, changes=None, own=0.9, another=0.2, **more):
     cuts = {"own codeword": own, "another codeword": another, "whole network": 1.0}
     controls = [
         {"cut": cut, "class": row["name"], "average_precision": value + 0.001 * k}
@@ -46,7 +46,7 @@ def write_binary(name, points, changes=None, own=0.9, another=0.2):
     ]
     counts = {"edges": [-1.0, 0.0, 1.0], "positives": [1, 5], "negatives": [50, 2]}
     histograms = [{"class": row["name"], **counts} for row in points[:10]]
-    return write("binary", name, changes=changes, points=points, controls=controls, histograms=histograms)
+    return write("binary", name, changes=changes, points=points, controls=controls, histograms=histograms, **more)
 
 
 def decoding(first, last, softmax):

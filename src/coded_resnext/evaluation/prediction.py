@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +67,26 @@ def early_decoding(
         for name, scheme in schemes.items()
     ]
     return [*rows, {"block": "softmax", "accuracy": predictions.accuracy(labels)}]
+
+
+def class_energies(
+    predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
+) -> list[dict[str, Any]]:
+    """What equation 5 trains: where the energies of each class go.
+
+    Returns:
+        A row a coded block: block; energies, K×N, the mean of r·E(t̄) over the images of a class, whose codeword is the
+        target; inactive_share, percent of all energy that branches carry whose bit of the true codeword is 0.
+    """
+    rows = []
+    for name, scheme in schemes.items():
+        energies = predictions.energies[name].double()
+        words = torch.tensor(scheme.words)
+        means = torch.stack([energies[labels == k].mean(0) for k in range(len(words))])
+        inactive = (energies * ~words[labels]).sum() / energies.sum()
+        energies_by_class = means.numpy().round(4).tolist()
+        rows.append({"block": name, "energies": energies_by_class, "inactive_share": 100 * inactive.item()})
+    return rows
 
 
 def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:

@@ -10,6 +10,9 @@ from coded_resnext.reproduction.figures.tables import (
     binary_table,
     controls_table,
     early_table,
+    energy_table,
+    path_table,
+    removal_by_block_table,
     removal_table,
 )
 from coded_resnext.reproduction.records.intervals import error95, wilson
@@ -115,6 +118,39 @@ def test_controls_are_averaged_by_class():
     assert table.loc[("own codeword", "a"), "average_precision"] == pytest.approx(0.85)
     assert table.loc[("another codeword", "b"), "average_precision"] == pytest.approx(0.201)
     assert set(table["runs"]) == {2}
+
+
+def test_paths_of_other_classes_by_distance():
+    """Pairs at one distance are averaged, then runs; a class's own path is at 0."""
+    for seed, own in ((0, 0.9), (1, 0.7)):
+        paths = [[own, 0.4, 0.2], [0.6, own, 0.2], [0.2, 0.2, own]]
+        distances = [[0, 4, 6], [4, 0, 6], [6, 6, 0]]
+        write_binary(f"coded-s{seed}", [point(n) for n in "abc"], {"seed": seed}, paths=paths, distances=distances)
+    write_binary("coded-s2", [point(n) for n in "abc"], {"seed": 2})  # an older record
+    table = path_table(read_stage("digits", "binary")).set_index("distance")
+    assert table["average_precision"].tolist() == pytest.approx([0.8, 0.5, 0.2])
+    assert table["pairs"].tolist() == [3, 2, 4]
+    assert table.loc[0, "std"] == pytest.approx(0.02**0.5)
+    assert set(table["runs"]) == {2}
+
+
+def test_energies_that_inactive_branches_carry():
+    """Half of the branches are active: they would have half if all were alike."""
+    for seed, share in ((0, 10.0), (1, 20.0)):
+        energies = [{"block": "layer2.0", "energies": [[0.9, 0.1], [0.1, 0.9]], "inactive_share": share}]
+        write("early", f"coded-s{seed}", changes={"seed": seed}, curves=decoding(1.0, 2.0, 3.0), energies=energies)
+    (row,) = energy_table(read_stage("digits", "early")).to_dict("records")
+    assert (row["block"], row["if_even"], row["inactive_share"]) == ("layer2.0", 50.0, 15.0)
+
+
+def test_what_every_block_gains_without_its_inactive_branches():
+    for seed, gained in ((0, 1.0), (1, 3.0)):
+        blocks = [{"block": "layer2.0", "active": 50.0, "inactive": 90.0 + gained}]
+        more = {"curves": removal([90.0, 50.0]), "block": "layer2.0", "blocks": blocks}
+        write("specialisation", f"coded-s{seed}", {"accuracy": 90.0}, {"seed": seed}, **more)
+    (row,) = removal_by_block_table(read_stage("digits", "specialisation")).to_dict("records")
+    assert (row["whole"], row["without_active"], row["gained"]) == (90.0, 50.0, 2.0)
+    assert row["std"] == pytest.approx(2**0.5)
 
 
 def test_ablations_stand_beside_the_run_they_vary():

@@ -140,6 +140,9 @@ def recompute(folder):
         mean(f"binary classifiers, mean {what}", classes("coded", key, scale))
     own = classes("coded", None, 100, "own codeword")
     mean(f"{CUT} another's", own, classes("coded", None, 100, "another codeword"), 0.0)
+    rest = runs("binary", "coded", lambda r: ([_others(r["paths"], k) for k in range(len(r.get("paths", [])))], None))
+    others = {seed: 100 * np.array(run[0]) for seed, run in rest.items() if run[0]}
+    mean(f"{CUT} the mean of all others'", own, others, 0.0)
     mean(f"{CUT} the same cut without a coding loss", own, classes("no loss", None, 100, "own codeword"), 0.0)
     mean(f"{CUT} the same cut of a plain network", own, classes("plain", None, 100, "own codeword"))
     concatenated = classes("concatenated", None, 100, "own codeword")
@@ -156,6 +159,10 @@ def recompute(folder):
     less("branch dropping costs no accuracy", coded, accuracy("no dropping"), 0.5)
     less("accuracy, exponent 4 less exponent 2", coded, accuracy("square"), 0.0)
     return here
+
+
+def _others(paths, k):
+    return np.mean([row[k] for j, row in enumerate(paths) if j != k])
 
 
 def _bits(text):
@@ -220,7 +227,8 @@ def write_seeds(seeds, bits=True):
             right = answer(rng.normal() / 10)
             write("accuracy", name, {"accuracy": 100 * right.mean()}, own, **more({"softmax": right}))
             points = [point(str(k), rng.uniform(80, 90), rng.uniform(70, 80)) for k in range(10)]
-            write_binary(name, points, own, own=rng.uniform(0.8, 0.9), another=rng.uniform(0.6, 0.8))
+            paths = rng.uniform(0.6, 0.9, (10, 10)).tolist()
+            write_binary(name, points, own, own=rng.uniform(0.8, 0.9), another=rng.uniform(0.6, 0.8), paths=paths)
             if kind == "plain":
                 continue
             decoders = {"layer2.0": answer(-1.0), "layer3.0": answer(-0.1), "softmax": right}

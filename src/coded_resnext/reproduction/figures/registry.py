@@ -27,6 +27,9 @@ from .tables import (
     binary_table,
     controls_table,
     early_table,
+    energy_table,
+    path_table,
+    removal_by_block_table,
     removal_table,
     step_table,
 )
@@ -226,6 +229,27 @@ def _histograms(preset: str, classes: int | None) -> Figure:
 def _controls(preset: str) -> pd.DataFrame:
     table = controls_table(_records(preset, "binary", "06_binary_classifiers"))
     return table[table["kind"].isin(["coded", "plain"])]
+
+
+@_table("paths-by-distance", "06_binary_classifiers")
+def _paths(preset: str) -> pd.DataFrame:
+    return _not_empty(path_table(_records(preset, "binary", "06_binary_classifiers")), preset)
+
+
+@_table("branch-removal-by-block", "05_specialisation")
+def _removal_by_block(preset: str) -> pd.DataFrame:
+    return _not_empty(removal_by_block_table(_records(preset, "specialisation", "05_specialisation")), preset)
+
+
+@_table("energies-by-block", "07_early_decoding")
+def _energies(preset: str) -> pd.DataFrame:
+    return _not_empty(energy_table(_records(preset, "early", "07_early_decoding")), preset)
+
+
+def _not_empty(table: pd.DataFrame, preset: str) -> pd.DataFrame:
+    if table.empty:
+        raise NothingToShow(f"the records of preset {preset} do not have it: repeat their stage")
+    return table
 
 
 @_figure("controls", "06_binary_classifiers")

@@ -124,6 +124,68 @@ def controls_table(records: Sequence[Record]) -> pd.DataFrame:
     return _frame(rows, None, ["cut", "class"], ["average_precision", "images"])
 
 
+def path_table(records: Sequence[Record]) -> pd.DataFrame:
+    """How a class does on the path of another, by how far apart their codewords are, from records of stage "binary".
+
+    Returns:
+        A row a kind and distance, over all pairs of classes at it: data_set, kind, runs, distance (branches in which
+        two codewords differ, over the schemes of the network; 0 is a class's own path), pairs, average_precision
+        (0 … 1, mean over pairs and runs), std (over runs). Records of many classes, and older ones, have no such
+        numbers.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "paths" in record], None):
+        distances = np.array(group[0]["distances"])
+        for distance in np.unique(distances):
+            pairs = distances == distance
+            means = [float(np.array(record["paths"])[pairs].mean()) for record in group]
+            mean, std = _mean_and_spread(means)
+            numbers = {"distance": distance, "pairs": int(pairs.sum()), "average_precision": mean, "std": std}
+            rows.append({**head, **numbers})
+    return _frame(rows, None, ["distance", "pairs"], ["average_precision", "std"])
+
+
+def energy_table(records: Sequence[Record]) -> pd.DataFrame:
+    """What inactive branches carry of the energy, from records of stage "early".
+
+    Returns:
+        A row a kind and block: data_set, kind, runs, block, if_even (what they would carry if all branches were alike),
+        inactive_share (percent, mean over images and runs), std (over runs). Older records have no such numbers.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "energies" in record], None):
+        for place, first in enumerate(group[0]["energies"]):
+            energies = np.array(first["energies"])
+            if_even = 100 * (1 - energies.sum(1).mean() / energies.shape[1])  # a row sums to N_act
+            mean, std = _mean_and_spread([record["energies"][place]["inactive_share"] for record in group])
+            numbers = {"if_even": round(if_even, 1), "inactive_share": mean, "std": std}
+            rows.append({**head, "block": first["block"], **numbers})
+    return _frame(rows, None, ["block"], ["if_even", "inactive_share", "std"])
+
+
+def removal_by_block_table(records: Sequence[Record]) -> pd.DataFrame:
+    """The ends of figure 2a in every coded block, from records of stage "specialisation".
+
+    Returns:
+        A row a kind and block: data_set, kind, runs, block, whole, without_inactive, without_active (accuracy, percent,
+        mean over runs), gained (by removing the inactive ones, points), std (of it, over runs). Older records have one
+        block only.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "blocks" in record], None):
+        whole = [metric(record, "accuracy") for record in group]
+        for place, first in enumerate(group[0]["blocks"]):
+            active, inactive = (
+                [record["blocks"][place][which] for record in group] for which in ("active", "inactive")
+            )
+            gained, std = _mean_and_spread([a - b for a, b in zip(inactive, whole, strict=True)])
+            rows.append({
+                **head, "block": first["block"], "whole": np.mean(whole), "without_inactive": np.mean(inactive),
+                "without_active": np.mean(active), "gained": gained, "std": std,
+            })  # fmt: skip
+    return _frame(rows, None, ["block"], ["whole", "without_inactive", "without_active", "gained", "std"])
+
+
 def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: Sequence[Record]) -> pd.DataFrame:
     """One line a kind of run: what each ablation does to accuracy, to decoding and to binary classifiers.
 
@@ -146,10 +208,14 @@ def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
     """Mean, spread and interval of an accuracy. All runs see the same test images, so these count once."""
     images = int(metric(group[0], "images"))
-    mean = float(np.mean(values))
+    mean, std = _mean_and_spread(values)
     low, high = wilson(mean, images)
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     return dict(zip(RATE_COLUMNS, (mean, std, low, high, images), strict=True))
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Over runs; one has no spread."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 def _grouped(records: Sequence[Record], vary: str | None) -> list[tuple[dict[str, Any], list[Record]]]:

@@ -25,6 +25,7 @@ class EvaluationParameters:
         batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
         repeats: random removals averaged in figure 2a.
         block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
+        seeds: how many of them are evaluated, from seed 0 on; 0 for all. For what is no claim and takes long.
         force: evaluate again what has a record.
     """
 
@@ -32,12 +33,14 @@ class EvaluationParameters:
     batch_size: int = 500
     repeats: int = 5
     block: str = ""
+    seeds: int = 0
     force: bool = False
 
     def __post_init__(self) -> None:
         load_preset(self.preset)
         for key in ("batch_size", "repeats"):
             _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+        _require(self.seeds >= 0, "seeds", "at least 0", self.seeds)
 
 
 @dataclass(frozen=True)
