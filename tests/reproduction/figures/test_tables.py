@@ -12,6 +12,7 @@ from coded_resnext.reproduction.figures.tables import (
     early_table,
     energy_table,
     path_table,
+    probe_table,
     removal_by_block_table,
     removal_table,
 )
@@ -141,6 +142,19 @@ def test_energies_that_inactive_branches_carry():
         write("early", f"coded-s{seed}", changes={"seed": seed}, curves=decoding(1.0, 2.0, 3.0), energies=energies)
     (row,) = energy_table(read_stage("digits", "early")).to_dict("records")
     assert (row["block"], row["if_even"], row["inactive_share"]) == ("layer2.0", 50.0, 15.0)
+
+
+def test_decoding_beside_linear_probes_of_the_plain_network():
+    write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0))
+    for seed, accuracy in enumerate((60.0, 64.0)):
+        probes = [{"block": "layer2.0", "accuracy": accuracy}, {"block": "layer3.0", "accuracy": 90.0}]
+        write("accuracy", f"plain-s{seed}", {"accuracy": 94.0}, {"coded": False, "seed": seed}, probes=probes)
+    write("accuracy", "plain-s2", {"accuracy": 94.0}, {"coded": False, "seed": 2})  # an older record
+    stages = [read_stage("digits", stage) for stage in ("accuracy", "early")]
+    table = probe_table(*stages).set_index("block")
+    assert table[["decoding", "probe"]].to_numpy().tolist() == [[70.0, 62.0], [93.0, 90.0]]
+    assert table.loc["layer2.0", "probe_std"] == pytest.approx(8**0.5)
+    assert probe_table([], []).empty
 
 
 def test_what_every_block_gains_without_its_inactive_branches():

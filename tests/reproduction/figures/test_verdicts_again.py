@@ -154,11 +154,22 @@ def recompute(folder):
     level("early decoding by the last coded block", last)
     level("softmax of the same runs", softmax)
     less("decoding improves from the first block to the last", last, first)
+    beats = "coded block beats a linear probe of the plain network's"
+    for which, place, block in (("first", 0, first), ("last", -1, last)):
+        probes = runs("accuracy", "plain", lambda r, place=place: _probe(r, place))
+        probes = {seed: run for seed, run in probes.items() if run[0] is not None}
+        less(f"early decoding by the {which} {beats}", block, probes, 0.0)
     level("decoding by the last block without a coding loss", decoder("no loss", -2))
     less("decoding by the last block gained by the coding loss", last, decoder("no loss", -2))
     less("branch dropping costs no accuracy", coded, accuracy("no dropping"), 0.5)
     less("accuracy, exponent 4 less exponent 2", coded, accuracy("square"), 0.0)
     return here
+
+
+def _probe(record, place):
+    if "probes" not in record:
+        return None, None
+    return record["probes"][place]["accuracy"], record["probes"][place]["block"]
 
 
 def _others(paths, k):
@@ -225,7 +236,11 @@ def write_seeds(seeds, bits=True):
                 )
 
             right = answer(rng.normal() / 10)
-            write("accuracy", name, {"accuracy": 100 * right.mean()}, own, **more({"softmax": right}))
+            probes = {"layer2.0": answer(-0.9), "layer3.0": answer(-0.3)} if kind == "plain" else {}
+            curve = [{"block": block, "accuracy": 100 * value.mean()} for block, value in probes.items()]
+            probed = {"probes": curve} if curve else {}
+            bits_of = more({"softmax": right, **probes})
+            write("accuracy", name, {"accuracy": 100 * right.mean()}, own, **probed, **bits_of)
             points = [point(str(k), rng.uniform(80, 90), rng.uniform(70, 80)) for k in range(10)]
             paths = rng.uniform(0.6, 0.9, (10, 10)).tolist()
             write_binary(name, points, own, own=rng.uniform(0.8, 0.9), another=rng.uniform(0.6, 0.8), paths=paths)

@@ -134,6 +134,15 @@ class _Records:
             found.append(answers(record, row["block"], row["accuracy"]))
         return found
 
+    def probes(self, kind: str, place: int) -> list[Answers]:
+        """By a linear probe at a place of figure 4's blocks, without the softmax; newer records of plain networks."""
+        found = []
+        for record in self.of("accuracy", kind):
+            if "probes" in record:
+                row = record["probes"][place]
+                found.append(answers(record, row["block"], row["accuracy"]))
+        return found
+
     def removal(self, kind: str, which: str, *, whole: bool = False) -> list[Answers]:
         """Without all branches of a set, or with all of them."""
         found = []
@@ -247,7 +256,14 @@ def _early_claims(records: _Records) -> list[Claim]:
             "decoding improves from the first block to the last", CHECK, _read(numbers[-2] - numbers[0]), last, first
         ),
         _level("softmax of the same runs", _read(numbers[-1]), softmax),
-    ]
+        *(
+            _accuracies(
+                f"early decoding by the {which} coded block beats a linear probe of the plain network's",
+                CLAIM, _Theirs(), decoder, records.probes(PLAIN, place),
+            )
+            for which, decoder, place in (("first", first, 0), ("last", last, -1))
+        ),
+    ]  # fmt: skip
 
 
 def _control_claims(records: _Records) -> list[Claim]:

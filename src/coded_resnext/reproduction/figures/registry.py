@@ -29,6 +29,7 @@ from .tables import (
     early_table,
     energy_table,
     path_table,
+    probe_table,
     removal_by_block_table,
     removal_table,
     step_table,
@@ -244,6 +245,11 @@ def _removal_by_block(preset: str) -> pd.DataFrame:
 @_table("energies-by-block", "07_early_decoding")
 def _energies(preset: str) -> pd.DataFrame:
     return _not_empty(energy_table(_records(preset, "early", "07_early_decoding")), preset)
+
+
+@_table("decoding-and-probes", "07_early_decoding")
+def _probes(preset: str) -> pd.DataFrame:
+    return _not_empty(probe_table(read_stage(preset, "accuracy"), read_stage(preset, "early")), preset)
 
 
 def _not_empty(table: pd.DataFrame, preset: str) -> pd.DataFrame:

@@ -163,6 +163,28 @@ def energy_table(records: Sequence[Record]) -> pd.DataFrame:
     return _frame(rows, None, ["block"], ["if_even", "inactive_share", "std"])
 
 
+def probe_table(accuracy: Sequence[Record], early: Sequence[Record]) -> pd.DataFrame:
+    """Early decoding beside linear probes of the plain network at the same blocks.
+
+    Args:
+        accuracy: records of that stage; those of plain runs have the probes, older ones have not.
+        early: records of that stage.
+    Returns:
+        A row a block: block, decoding (of the first coded kind), probe (accuracy, percent, means over runs), their std.
+    """
+    probes = [(head, group) for head, group in _grouped([r for r in accuracy if "probes" in r], None)]
+    plain = next((group for head, group in probes if head["kind"] == "plain"), [])
+    decoders = early_table(early).query("kind == 'coded'").set_index("decoder")
+    rows = []
+    for place, block in enumerate(row["block"] for row in (plain[0]["probes"] if plain else [])):
+        mean, std = _mean_and_spread([record["probes"][place]["accuracy"] for record in plain])
+        if block in decoders.index:
+            ours = decoders.loc[block]
+            numbers = {"decoding": ours["accuracy"], "decoding_std": ours["std"], "probe": mean, "probe_std": std}
+            rows.append({"block": block, **numbers})
+    return pd.DataFrame(rows, columns=["block", "decoding", "decoding_std", "probe", "probe_std"])
+
+
 def removal_by_block_table(records: Sequence[Record]) -> pd.DataFrame:
     """The ends of figure 2a in every coded block, from records of stage "specialisation".
 

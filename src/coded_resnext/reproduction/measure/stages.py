@@ -31,6 +31,7 @@ from ...evaluation.binary import (
     training_thresholds,
 )
 from ...evaluation.prediction import class_energies, early_decoding, full_accuracy, predict
+from ...evaluation.probe import linear_probes
 from ...evaluation.removal import branch_removal, removal_by_block
 from ...network.cost import multiply_adds
 from ...network.decoding import decode
@@ -50,10 +51,20 @@ Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need
 
 
 def measure_accuracy(run: Run) -> Measured:
-    """Table 2."""
+    """Table 2; and of a plain network what linear probes answer at the blocks where a coded one decodes."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
     right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
-    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {"right": right} | _tested(run)
+    probes = []
+    if not run.model.schemes:
+        probes = linear_probes(
+            run.model, list(run.schemes), run.train, run.test, batch_size=run.batch_size, device=run.device
+        )
+        right |= {row["block"]: pack(row.pop("right")) for row in probes}
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {
+        **({"probes": probes} if probes else {}),
+        "right": right,
+        **_tested(run),
+    }
 
 
 def _tested(run: Run) -> dict[str, str]:
