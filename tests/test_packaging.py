@@ -94,5 +94,5 @@ def test_the_library_needs_nothing_of_the_reproductions(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "torch.Size([500, 1])" in done.stdout
+    assert "torch.Size([1297, 1])" in done.stdout
     assert "clean_train_accuracy" in done.stdout

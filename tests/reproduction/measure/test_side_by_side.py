@@ -45,7 +45,7 @@ def test_two_runs_are_trained_at_once_and_projected(capfd):
 
 
 def test_unknown_runs_and_failing_ones_are_named(capfd):
-    assert main(["together", "digits", "coded-s1"]) == 1
+    assert main(["together", "digits", "coded-s00"]) == 1
     assert "did you mean 'coded-s0'" in capfd.readouterr().err
     with pytest.raises(RunsFailed, match="coded-broken-s0 stopped with an error"):
         train_together("digits", ["coded-s0"], {"layers": [0]}, "broken")
