@@ -48,9 +48,9 @@ def test_a_seed_splits_the_digits(seed):
 
 def test_photo_patches_are_the_partner_of_digits():
     patches = out_of_distribution("digits")
-    assert patches.pixels.shape == (1297, 1, 8, 8)
+    assert patches.pixels.shape == (500, 1, 8, 8)
     assert torch.equal(patches.pixels, out_of_distribution("digits").pixels)
-    assert patches.pixels.unique(dim=0).shape[0] > 1200  # sky repeats a little, the draw does not
+    assert patches.pixels.unique(dim=0).shape[0] > 490  # sky repeats a little, the draw does not
 
 
 def test_a_set_without_partner_has_none(tmp_path):

@@ -90,6 +90,11 @@ def claims(preset: str) -> pd.DataFrame:
     return table.assign(scale=load_preset(preset).scale)
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `claims` what fits into a terminal: without what is in the file for whoever wants to recompute a verdict."""
+    return table[["claim", "row", "paper", "ours", "error", "runs", "verdict", "power"]]
+
+
 def ablation_claims(preset: str) -> pd.DataFrame:
     """Those rows of `claims` that compare the ablations of the first coded kind with it."""
     records = _Records(preset)
