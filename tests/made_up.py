@@ -9,11 +9,12 @@ from coded_resnext.training.parameters import to_plain
 IMAGES = 1000
 
 
-def write(stage, name, metrics=None, changes=None, **more):
-    listed = load_preset("digits").runs
+def write(stage, name, metrics=None, changes=None, preset="digits", **more):
+    listed = load_preset(preset).runs
     parameters = dataclasses.replace(listed["plain-s0" if name.startswith("plain") else "coded-s0"], name=name)
+    changes = changes or {}
     return write_record(
-        "digits", stage, name, parameters={**to_plain(parameters), **(changes or {})}, seed=0, checkpoint=None,
+        preset, stage, name, parameters=to_plain(parameters) | changes, seed=changes.get("seed", 0), checkpoint=None,
         metrics={"images": IMAGES, **(metrics or {})}, beginning=begin("CPU"), seconds=1.0, **more,
     )  # fmt: skip
 
@@ -36,7 +37,7 @@ def point(name, precision=90.0, recall=80.0, precision_out=60.0):
     }  # fmt: skip
 
 
-def write_binary(name, points, changes=None, own=0.9, another=0.2):
+def write_binary(name, points, changes=None, own=0.9, another=0.2, **more):
     cuts = {"own codeword": own, "another codeword": another, "whole network": 1.0}
     controls = [
         {"cut": cut, "class": row["name"], "average_precision": value + 0.001 * k}
@@ -45,7 +46,7 @@ def write_binary(name, points, changes=None, own=0.9, another=0.2):
     ]
     counts = {"edges": [-1.0, 0.0, 1.0], "positives": [1, 5], "negatives": [50, 2]}
     histograms = [{"class": row["name"], **counts} for row in points[:10]]
-    return write("binary", name, changes=changes, points=points, controls=controls, histograms=histograms)
+    return write("binary", name, changes=changes, points=points, controls=controls, histograms=histograms, **more)
 
 
 def decoding(first, last, softmax):

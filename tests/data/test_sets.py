@@ -9,13 +9,19 @@ from filelock import FileLock, Timeout
 from image_folders import make_folder
 from PIL import Image
 
-from coded_resnext.data.sets import load_images, normalise, out_of_distribution, split_holdout
+from coded_resnext.data.sets import (
+    images_drawn_to_test,
+    load_images,
+    normalise,
+    out_of_distribution,
+    split_holdout,
+)
 
 
 def test_digits():
-    """1,297 and 500 images that share none, every class in both, and constants of the training images."""
+    """500 and 1,297 images that share none, every class in both, and constants of the training images."""
     train, test = load_images("digits", "train"), load_images("digits", "test")
-    assert (len(train), len(test)) == (1297, 500)
+    assert (len(train), len(test)) == (500, 1297)
     assert train.pixels.shape[1:] == (1, 8, 8)
     assert train.pixels.dtype == torch.uint8
     assert train.pixels.max() == 255
@@ -24,6 +30,20 @@ def test_digits():
     normalised = normalise(train.pixels, train.mean, train.std)
     assert abs(normalised.mean().item()) < 1e-3  # constants have four decimals
     assert abs(normalised.std().item() - 1) < 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_seed_splits_the_digits(seed):
+    """Every digit is trained on (or held out) or tested, in the set's order; another seed splits otherwise."""
+    from sklearn.datasets import load_digits
+
+    whole = torch.from_numpy(np.rint(load_digits().images * (255 / 16)).astype(np.uint8))
+    tested = images_drawn_to_test("digits", seed)
+    train, test = (load_images("digits", split, seed=seed) for split in ("train", "test"))
+    assert torch.equal(test.pixels[:, 0], whole[tested])
+    assert torch.equal(train.pixels[:, 0], whole[~tested])
+    assert (tested != images_drawn_to_test("digits", seed + 1)).any()
+    assert images_drawn_to_test("cifar10", seed) is None
 
 
 def test_photo_patches_are_the_partner_of_digits():
@@ -65,9 +85,9 @@ def test_cifar_comes_from_its_folder(tmp_path):
 def test_holdout_is_stratified_and_disjoint():
     train = load_images("digits", "train")
     kept, held = split_holdout(train, 200, seed=0)
-    assert (len(kept), len(held)) == (1097, 200)
+    assert (len(kept), len(held)) == (300, 200)
     counts = held.labels.bincount()
-    assert counts.max() - counts.min() <= 1
+    assert counts.max() - counts.min() <= 2  # of 48 to 51 images of a class
     again = split_holdout(train, 200, seed=0)[1]
     assert torch.equal(held.pixels, again.pixels)
     together = torch.cat([kept.pixels, held.pixels]).flatten(1)

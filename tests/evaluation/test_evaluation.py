@@ -16,13 +16,15 @@ from coded_resnext.evaluation.binary import (
     best_threshold,
     binary_classifiers,
     binary_logits,
+    codeword_distances,
     logit_histograms,
+    path_logits,
     sample_negatives,
     training_threshold,
     training_thresholds,
 )
-from coded_resnext.evaluation.prediction import early_decoding
-from coded_resnext.evaluation.removal import branch_removal
+from coded_resnext.evaluation.prediction import class_energies, early_decoding
+from coded_resnext.evaluation.removal import branch_removal, removal_by_block
 from coded_resnext.training.checkpoint import Checkpoint, Description
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 from coded_resnext.training.run import Run
@@ -66,6 +68,7 @@ def test_removing_all_of_a_set_is_a_mask(network, digits):
             right = network(images, branch_mask={"layer2.1": keep}).argmax(1) == digits.labels
         (row,) = [row for row in rows if row["set"] == which and row["removed"] == 5]
         assert row["accuracy"] == pytest.approx(100 * right.double().mean().item())
+        assert np.array_equal(row["right"], right.numpy())
 
 
 def test_a_removal_takes_the_stated_number_of_members(network, digits, monkeypatch):
@@ -230,3 +233,41 @@ def test_thresholds_of_many_classes_go_through_the_images_they_are_found_on(rand
     logits, _ = binary_logits(model, model.schemes, digits, 60, CPU)
     expected = [training_threshold(logits[:, k].__getitem__, digits, k, seed=0) for k in range(10)]
     assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_every_class_on_every_path(network, digits):
+    """The diagonal is the binary classifiers, the next row the other codeword they are held against."""
+    every = path_logits(network, network.schemes, digits, 25, CPU)
+    own, another = binary_logits(network, network.schemes, digits, 25, CPU)
+    assert every.shape == (60, 10, 10)
+    assert torch.equal(every.diagonal(dim1=1, dim2=2), own)
+    assert all(torch.equal(every[:, (k + 1) % 10, k], another[:, k]) for k in range(10))
+
+
+def test_codewords_differ_over_the_schemes_of_a_network(network):
+    """Blocks that share a scheme count once."""
+    distances = codeword_distances(network.schemes)
+    words = [load_scheme(10, 10, ones).words for ones in (5, 3)]
+    assert distances[2, 7] == sum((scheme[2] != scheme[7]).sum() for scheme in words)
+    assert (distances == distances.T).all()
+    assert not distances.diagonal().any()
+
+
+def test_removal_by_block_has_the_ends_of_figure_2a(network, digits):
+    rows = {row["block"]: row for row in removal_by_block(network, digits, batch_size=25, device=CPU)}
+    assert list(rows) == list(network.schemes)
+    curve = branch_removal(network, digits, "layer2.1", repeats=2, seed=0, batch_size=60, device=CPU)
+    for which in ("active", "inactive"):
+        ends = {row["accuracy"] for row in curve if row["set"] == which and row["removed"] == 5}
+        assert ends == {rows["layer2.1"][which]}
+
+
+def test_energies_of_a_class_sum_to_its_active_branches(network, digits):
+    """A row of equation 3 sums to N_act; what inactive branches carry is the rest of what active ones do."""
+    predictions = predict(network, digits, 60, CPU)
+    rows = {row["block"]: row for row in class_energies(predictions, network.schemes, digits.labels)}
+    for name, scheme in network.schemes.items():
+        assert np.sum(rows[name]["energies"], axis=1) == pytest.approx(np.full(10, scheme.num_active), abs=1e-2)
+        spent = predictions.energies[name].numpy()
+        active = (spent * scheme.words[digits.labels]).sum() / spent.sum()
+        assert rows[name]["inactive_share"] == pytest.approx(100 * (1 - active), abs=1e-3)

@@ -20,11 +20,11 @@ from coded_resnext.training.parameters import TrainingParameters
 from coded_resnext.files import sha256
 
 splits = {split: load_images("digits", split) for split in ("train", "test")}  # read once, not by every process
-training.load_images = lambda name, split, image_size: splits[split]
+training.load_images = lambda name, split, image_size, seed: splits[split]
 import sklearn.model_selection, torch.utils.data, torch._dynamo
 
 BASE = TrainingParameters(
-    layers=(1, 1, 1), width=4, branch_width=1, epochs=3, warmup_epochs=1, batch_size=256, norm_batch=256
+    layers=(1, 1, 1), width=4, branch_width=1, epochs=3, warmup_epochs=1, batch_size=64, norm_batch=64
 )
 
 def die_at(place, count):

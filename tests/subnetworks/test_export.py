@@ -23,7 +23,7 @@ from coded_resnext.training.checkpoint import load_checkpoint, run_folder
 missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (the extra [export])")
 # Enough to know digits, in seconds.
-TRAINED = {"name": "user", "layers": [1, 1, 1], "width": 8, "branch_width": 2, "epochs": 6, "warmup_epochs": 1}
+TRAINED = {"name": "user", "layers": [1, 1, 1], "width": 8, "branch_width": 2, "epochs": 25, "warmup_epochs": 1}
 
 
 @pytest.fixture(scope="module")

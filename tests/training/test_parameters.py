@@ -13,7 +13,7 @@ from coded_resnext.reproduction.records.presets import (
     load_preset,
     preset_names,
 )
-from coded_resnext.training.parameters import TrainingParameters, build, to_plain
+from coded_resnext.training.parameters import TrainingParameters, build, recipe, to_plain
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -28,7 +28,18 @@ def test_every_preset_is_sound(name):
 
 
 def test_digits_is_the_default():
-    assert load_preset("digits").runs["coded-s0"] == TrainingParameters()
+    """But for how often it is looked at, which is no part of the recipe."""
+    assert recipe(to_plain(load_preset("digits").runs["coded-s0"])) == recipe(to_plain(TrainingParameters()))
+
+
+def test_a_scale_is_full_or_toy(monkeypatch, tmp_path):
+    """And says how much smaller a toy is: a reader must not take it for the paper's network."""
+    for name in preset_names():
+        assert load_preset(name).scale.startswith(("full", "toy, "))
+    monkeypatch.setattr(paths, "PRESETS", tmp_path)
+    (tmp_path / "mine.yaml").write_text("about: mine\nscale: small\ntraining: {}\nruns: {a-s0: {}}\nnotebooks: []\n")
+    with pytest.raises(ValueError, match="scale of preset mine must begin with full or toy, got 'small'"):
+        load_preset("mine")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from coded_resnext.training.fit import (
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 TINY = TrainingParameters(
-    name="tiny", layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1, batch_size=128, norm_batch=128
+    name="tiny", layers=(1, 1, 1), width=4, branch_width=1, epochs=2, warmup_epochs=1, batch_size=32, norm_batch=32
 )
 
 
@@ -101,13 +101,13 @@ def test_stopping_between_epochs_changes_nothing(tiny, coded, monkeypatch):
 
 def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny, monkeypatch):
     original = learning_rate_at
-    steps = 1097 // 128
+    steps = 300 // 32
 
     def explode(step, parameters, steps_per_epoch):
         return math.inf if step == steps + 2 else original(step, parameters, steps_per_epoch)
 
     monkeypatch.setattr(training, "learning_rate_at", explode)
-    with pytest.raises(TrainingDiverged, match=r"epoch 2, step 4 of 8: lower learning_rate.*last checkpoint.*is kept"):
+    with pytest.raises(TrainingDiverged, match=r"epoch 2, step 4 of 9: lower learning_rate.*last checkpoint.*is kept"):
         train(tiny)
     kept = load_checkpoint(run_folder(tiny.preset, tiny.name))
     assert kept.description.epoch == 1
@@ -117,7 +117,7 @@ def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny, monkeypatch):
 @pytest.mark.parametrize("evaluate_every", [1, 3])
 def test_a_run_that_diverges_in_an_epochs_last_step_is_not_kept(tiny, evaluate_every, monkeypatch):
     """The losses of all steps were finite; what the last one did to the weights shows in the answers alone."""
-    original, last = learning_rate_at, 2 * (1097 // 128) - 1
+    original, last = learning_rate_at, 2 * (300 // 32) - 1
 
     def explode(step, parameters, steps_per_epoch):
         return 1e38 if step == last else original(step, parameters, steps_per_epoch)
@@ -137,13 +137,13 @@ def test_how_a_machine_works_is_no_part_of_the_recipe(tiny):
 
 
 def test_more_images_in_a_batch_than_there_are(tiny):
-    with pytest.raises(ValueError, match="batch_size 2048 is more than the 1097"):
+    with pytest.raises(ValueError, match="batch_size 2048 is more than the 300"):
         train(dataclasses.replace(tiny, batch_size=2048))
 
 
 def test_accumulated_portions_are_one_step(tiny):
-    """Four portions of 32 make as many optimiser steps as batches of 128, with other batch statistics."""
-    portions = train(dataclasses.replace(tiny, norm_batch=32, name=f"{tiny.name}-in-portions"))
+    """Four portions of 8 make as many optimiser steps as batches of 32, with other batch statistics."""
+    portions = train(dataclasses.replace(tiny, norm_batch=8, name=f"{tiny.name}-in-portions"))
     whole = train(tiny)
     rates = [[row["learning_rate"] for row in record["history"]] for record in (portions, whole)]
     assert rates[0] == rates[1]  # as many steps
@@ -156,7 +156,7 @@ def test_portions_have_the_gradient_of_the_whole_batch(tiny):
     pixels = normalise(images.take(0, 128), images.mean, images.std)
     gradients = []
     for size in (128, 32):
-        parameters = dataclasses.replace(tiny, norm_batch=size, precision="float32")
+        parameters = dataclasses.replace(tiny, batch_size=128, norm_batch=size, precision="float32")
         torch.manual_seed(0)
         model = CodedResNeXt(**network_options(parameters, images), schemes=choose_schemes(parameters, images)).eval()
         optimiser = torch.optim.SGD(model.parameters(), 0.1)

@@ -34,8 +34,8 @@ CONSTANTS = {
     "on disk": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 PARTNERS = {"digits": "photo-patches", "cifar10": "cifar100", "cifar100": "cifar10"}
-DIGITS_TEST = 500  # of 1,797, stratified
-PATCHES = 500  # as many images of nothing as there are test digits
+DIGITS_TRAIN = 500  # of 1,797, stratified: few, so that the rest can tell networks apart
+PATCHES = 500  # images of nothing, beside some 130 test digits of a class
 HOLDOUT_SEED = 0  # the same images are held out of every run, whatever its own seed
 CENTRE_CROP = 0.875  # evaluation crops this share of the shorter side, the usual 224 of 256
 
@@ -103,7 +103,7 @@ class ImageSet:
         return torch.stack([to_uint8(centre_crop(read_image(f), self.image_size)) for f in self.files[start:stop]])
 
 
-def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None = None) -> ImageSet:
+def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None = None, seed: int = 0) -> ImageSet:
     """One split of a data set.
 
     Args:
@@ -112,6 +112,8 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
         image_size: 0 keeps images of one size in memory as they are; otherwise they stay on disk, and
             training and evaluation crop them to this size.
         root: the data folder; by default data/raw, or CODED_RESNEXT_DATA.
+        seed: of the digits' split, for they come without one: 500 training images, and the 1,297 others to test on.
+            A run is trained and tested on the split of its own seed. Other sets have one split.
     Raises:
         ValueError: an image folder that is empty, has one class, or holds a file that is no image.
         FileNotFoundError: no such data set, saying where it is looked for.
@@ -120,7 +122,7 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
         raise Refused(f"split is 'train' or 'test', got {split!r}")
     root = root or paths.RAW
     if name == "digits":
-        return _digits(split)
+        return _digits(split, seed)
     if name != Path(name).name or name in ("", ".", ".."):
         raise Refused(f"data set {name!r} must name a folder in {root}; set CODED_RESNEXT_DATA to its parent")
     folder = root / name / split
@@ -248,23 +250,34 @@ def _measured(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def _digits(split: str) -> ImageSet:
+def images_drawn_to_test(name: str, seed: int) -> np.ndarray | None:
+    """Which images of a whole data set a seed puts to the test, (n,) bool; None where all seeds share one test set."""
+    return ~_digits_trained_on(seed) if name == "digits" else None
+
+
+def _digits_trained_on(seed: int) -> np.ndarray:
+    """Which of scikit-learn's digits are training images under a seed, held out or not, (1797,) bool."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    bunch = load_digits()
-    train, test = train_test_split(
-        np.arange(len(bunch.target)), test_size=DIGITS_TEST, stratify=bunch.target, random_state=0
-    )
+    labels = load_digits().target
+    train, _ = train_test_split(np.arange(len(labels)), train_size=DIGITS_TRAIN, stratify=labels, random_state=seed)
+    return np.isin(np.arange(len(labels)), train)
+
+
+def _digits(split: str, seed: int) -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    bunch, train = load_digits(), _digits_trained_on(seed)
     pixels = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)  # stored as 0 … 16
-    mean, std = _measured(pixels[np.sort(train)])
-    chosen = np.sort(train if split == "train" else test)
+    mean, std = _measured(pixels[train])
+    chosen = train if split == "train" else ~train
     labels = torch.from_numpy(bunch.target[chosen].astype(np.int64))
     return ImageSet("digits", labels, tuple("0123456789"), mean, std, 8, pixels[chosen])
 
 
 def _photo_patches() -> ImageSet:
-    """Grey 8×8 tiles of scikit-learn's two sample photographs, as many as there are test digits."""
+    """Grey 8×8 tiles of scikit-learn's two sample photographs."""
     from sklearn.datasets import load_sample_images
 
     tiles = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,22 +40,46 @@ def binary_logits(
     Returns:
         Two tensors (n, K): column k with only the branches of codeword k, and with only those of the next class's.
     """
+    own, other = [], []
+    for paths in _paths(model, schemes, images, batch_size, device):
+        on_path = [logits[:, k] for k, logits in enumerate(paths)]
+        before = [logits[:, k - 1] for k, logits in enumerate(paths)]  # of path k: the class before it
+        own.append(torch.stack(on_path, 1).cpu())
+        other.append(torch.stack([*before[1:], before[0]], 1).cpu())
+    return torch.cat(own), torch.cat(other)
+
+
+@torch.inference_mode()
+def path_logits(
+    model: CodedResNeXt,
+    schemes: Mapping[str, CodingScheme],
+    images: ImageSet,
+    batch_size: int,
+    device: torch.device,
+) -> Tensor:
+    """(n, K, K) what every class's path says of every class: [:, j, k] is the logit of class k on the path of class j.
+
+    For few classes: it holds n·K² numbers, of which `binary_logits` has two rows of K.
+    """
+    parts = [torch.stack(paths, 1).cpu() for paths in _paths(model, schemes, images, batch_size, device)]
+    return torch.cat(parts)
+
+
+def _paths(
+    model: CodedResNeXt,
+    schemes: Mapping[str, CodingScheme],
+    images: ImageSet,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[list[Tensor]]:
+    """By batch: the logits (B, K) of every class's path."""
     model.eval()
     start = min(model.block_names.index(name) for name in schemes)
     masks = [class_mask(schemes, [k]) for k in range(model.num_classes)]
     masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
-    own, other = [], []
     for pixels, _ in eval_batches(images, batch_size, device):
         shared, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
-        on_path, before = [], []  # of path k: the logits of class k and of the class before it
-        for k, mask in enumerate(masks):
-            features, _ = model.forward_blocks(shared, start, branch_mask=mask)
-            logits = model.forward_head(features)
-            on_path.append(logits[:, k])
-            before.append(logits[:, k - 1])
-        own.append(torch.stack(on_path, 1).cpu())
-        other.append(torch.stack([*before[1:], before[0]], 1).cpu())
-    return torch.cat(own), torch.cat(other)
+        yield [model.forward_head(model.forward_blocks(shared, start, branch_mask=mask)[0]) for mask in masks]
 
 
 def best_threshold(positives: np.ndarray, negatives: np.ndarray) -> float:
@@ -117,6 +141,12 @@ def average_precisions(logits: Tensor, images: ImageSet) -> list[float]:
     """Of every class against the rest, 0 … 1, from logits (n, K); it needs no threshold."""
     by_class = (_by_truth(logits[:, k], images, k) for k in range(len(images.classes)))
     return [_average_precision(positives, negatives) for positives, negatives in by_class]
+
+
+def codeword_distances(schemes: Mapping[str, CodingScheme]) -> np.ndarray:
+    """(K, K) in how many branches two classes' codewords differ, over the schemes that the blocks have between them."""
+    distinct = {scheme.words.tobytes(): scheme.words.astype(int) for scheme in schemes.values()}
+    return sum(np.abs(words[:, None] - words[None]).sum(2) for words in distinct.values())
 
 
 def training_thresholds(

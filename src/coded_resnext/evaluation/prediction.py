@@ -72,6 +72,26 @@ def early_decoding(
     return [*rows, {"block": "softmax", "accuracy": predictions.accuracy(labels)}]
 
 
+def class_energies(
+    predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
+) -> list[dict[str, Any]]:
+    """What equation 5 trains: where the energies of each class go.
+
+    Returns:
+        A row a coded block: block; energies, K×N, the mean of r·E(t̄) over the images of a class, whose codeword is the
+        target; inactive_share, percent of all energy that branches carry whose bit of the true codeword is 0.
+    """
+    rows = []
+    for name, scheme in schemes.items():
+        energies = predictions.energies[name].double()
+        words = torch.tensor(scheme.words)
+        means = torch.stack([energies[labels == k].mean(0) for k in range(len(words))])
+        inactive = (energies * ~words[labels]).sum() / energies.sum()
+        energies_by_class = means.numpy().round(4).tolist()
+        rows.append({"block": name, "energies": energies_by_class, "inactive_share": 100 * inactive.item()})
+    return rows
+
+
 def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
     """Top-1 and top-5 (where there are more than five classes), percent."""
     top = {"accuracy": predictions.accuracy(labels)}
@@ -79,31 +99,3 @@ def full_accuracy(predictions: Predictions, labels: Tensor) -> dict[str, float]:
         among_best = (predictions.logits.topk(5).indices == labels[:, None]).any(1)
         top["accuracy_top5"] = 100 * among_best.double().mean().item()
     return top
-
-
-def class_energies(
-    energies: Mapping[str, Tensor], schemes: Mapping[str, CodingScheme], labels: Tensor
-) -> list[dict[str, Any]]:
-    """What a branch energy is: the mean of r·E(t̄) over the images of each class, beside the codewords.
-
-    Args:
-        energies: {block: (n, N)}.
-        schemes: of the same blocks.
-        labels: (n,) true classes.
-    Returns:
-        A row for each block: `block`, `means` (K, N), and `inactive_share`, the part of all energy that branches spend
-        on images of classes whose codewords do not have them.
-    """
-    rows = []
-    for name, scheme in schemes.items():
-        by_class = [energies[name][labels == k].double().mean(0) for k in range(scheme.num_classes)]
-        active = torch.tensor(scheme.words)[labels]  # (n, N)
-        spent = energies[name].double()
-        rows.append(
-            {
-                "block": name,
-                "means": [[round(value, 4) for value in means.tolist()] for means in by_class],
-                "inactive_share": (spent * ~active).sum().item() / spent.sum().item(),
-            }
-        )
-    return rows

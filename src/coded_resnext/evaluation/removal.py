@@ -18,8 +18,9 @@ def branch_removal(
 ) -> list[dict[str, Any]]:
     """Figure 2a: accuracy when branches of one block are removed at random, active or inactive ones of the true class.
 
-    What lies before the block runs once per image. In each repeat the branches of an image leave in one random
-    order, so the removals of one repeat are nested.
+    The true label picks the branches: this asks what branches are worth, and is no way to classify. What lies before
+    the block runs once per image. In each repeat the branches of an image leave in one random order, so the removals of
+    one repeat are nested; removing none or all of a set does not depend on it and is done once.
 
     Returns:
         A row for each set ("active", "inactive"), number removed and repeat; accuracy in percent; right, (n,) bool.
@@ -38,13 +39,44 @@ def branch_removal(
             for which, members in (("active", active), ("inactive", ~active)):
                 # Members come first, in random order.
                 rank = order.to(device).masked_fill(~members, 2.0).argsort(1).argsort(1)
-                for removed in range(int(members[0].sum()) + 1):
-                    tail, _ = model.forward_blocks(features, start, branch_mask={block: rank >= removed})
-                    hits = model.forward_head(tail).argmax(1) == labels
-                    right.setdefault((which, removed, repeat), []).append(hits.cpu())
+                count = int(members[0].sum())
+                for removed in range(count + 1):
+                    if repeat and removed in (0, count):
+                        hits = right[which, removed, 0][-1]
+                    else:
+                        tail, _ = model.forward_blocks(features, start, branch_mask={block: rank >= removed})
+                        hits = (model.forward_head(tail).argmax(1) == labels).cpu()
+                    right.setdefault((which, removed, repeat), []).append(hits)
     rows = []
     for (which, removed, repeat), parts in sorted(right.items(), key=lambda item: item[0]):
         hits = torch.cat(parts).numpy()
         accuracy = 100 * int(hits.sum()) / len(images)
         rows.append({"set": which, "removed": removed, "repeat": repeat, "accuracy": accuracy, "right": hits})
     return rows
+
+
+@torch.inference_mode()
+def removal_by_block(
+    model: CodedResNeXt, images: ImageSet, *, batch_size: int, device: torch.device
+) -> list[dict[str, str | float]]:
+    """The ends of figure 2a for every coded block: accuracy without all active, and without all inactive branches.
+
+    Returns:
+        A row a block: block; active and inactive, the accuracy without these, percent.
+    """
+    model.eval()
+    words = {name: torch.tensor(scheme.words, device=device) for name, scheme in model.schemes.items()}
+    right = {(name, which): 0 for name in words for which in ("active", "inactive")}
+    for pixels, labels in eval_batches(images, batch_size, device):
+        features, before = model.forward_stem(pixels), 0
+        for name, codewords in words.items():
+            start = model.block_names.index(name)
+            features, _ = model.forward_blocks(features, before, start)
+            before, active = start, codewords[labels]
+            for which, kept in (("active", ~active), ("inactive", active)):
+                tail, _ = model.forward_blocks(features, start, branch_mask={name: kept})
+                right[name, which] += int((model.forward_head(tail).argmax(1) == labels).sum())
+    return [
+        {"block": name, **{which: 100 * right[name, which] / len(images) for which in ("active", "inactive")}}
+        for name in words
+    ]

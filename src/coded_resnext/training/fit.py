@@ -72,9 +72,10 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     device = accelerator.device
     train, held = training_images(
-        parameters, load_images(parameters.data, "train", image_size=parameters.image_size)
+        parameters, load_images(parameters.data, "train", image_size=parameters.image_size, seed=parameters.seed)
     )
-    test = load_images(parameters.data, "test", image_size=parameters.image_size).normalised_as(train.mean, train.std)
+    test = load_images(parameters.data, "test", image_size=parameters.image_size, seed=parameters.seed)
+    test = test.normalised_as(train.mean, train.std)
     if test.classes != train.classes:
         raise Refused(f"{parameters.data}: the test images have other classes than the training images")
     if len(train) < parameters.batch_size:

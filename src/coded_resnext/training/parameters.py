@@ -28,7 +28,7 @@ class TrainingParameters:
         name: of the run, unique in the preset.
         data: data set, see data/sets.py.
         image_size: 0 for images of one size, kept in memory; else the crop that images on disk are resized to.
-        holdout: training images set aside, never trained on, for choices and calibration.
+        holdout: training images set aside, never trained on or tested, for choices and calibration.
         images_per_class: how many of the others are trained on, drawn by the seed; 0 for all.
         layers, num_branches, branch_width, width, stem: the network, see CodedResNeXt.
         active: N_act by stage or block, e.g. {"layer2": 5}; what is not named is conventional.
@@ -47,7 +47,7 @@ class TrainingParameters:
         evaluate_every: epochs between evaluations on the images held out (or of the test); the last is always one.
         compile: torch.compile the network.
         workers: processes that augment with PIL.
-        seed: of initialisation, order, augmentation and dropping.
+        seed: of initialisation, order, augmentation and dropping; of the digits also of the split, see `load_images`.
     """
 
     preset: str = "digits"

@@ -90,7 +90,9 @@ class Run:
 
     def _load(self, split: str) -> ImageSet:
         return self._as_in_training(
-            load_images(self.training["data"], split, image_size=self.training["image_size"])
+            load_images(
+                self.training["data"], split, image_size=self.training["image_size"], seed=self.training["seed"]
+            )
         )
 
     def _as_in_training(self, images: ImageSet) -> ImageSet:

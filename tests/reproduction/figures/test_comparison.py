@@ -13,14 +13,46 @@ pytestmark = pytest.mark.usefixtures("no_records")
 
 
 def rows(preset="digits"):
-    return comparison(preset).set_index(["item", "condition", "metric"])
+    """Of the data sets whose numbers stand beside the preset's."""
+    table = comparison(preset)
+    beside = table["data_set"].eq("CIFAR-10") | table["item"].eq("figure-5")
+    return table[beside].set_index(["item", "condition", "metric"])
 
 
-def test_without_records_only_schemes_have_numbers():
+def test_without_records_only_arithmetic_has_numbers():
     table = comparison("digits")
     there = table[table["verdict"] != "not run"]
-    assert set(there["item"]) == {"table-3", "published-schemes"}
-    assert set(there["verdict"]) == {"agrees"}
+    assert set(there["part"]) == {"arithmetic"}
+    assert {"table-3", "published-schemes"} <= set(there["item"])
+
+
+def test_every_number_of_the_paper_is_listed():
+    """CIFAR-100's and ImageNet's too, as not run; and arithmetic comes before what is measured."""
+    write_everything()
+    table = comparison("digits")
+    listed = set(zip(table["item"], table["data_set"], strict=True))
+    for file in paths.PAPER.glob("*.csv"):
+        assert {(file.stem, data_set) for data_set in pd.read_csv(file)["data_set"]} <= listed
+    assert table["part"].is_monotonic_increasing
+    elsewhere = table[(table["data_set"] == "ImageNet") & (table["part"] == "measurement")]
+    assert set(elsewhere["verdict"]) == {"not run"}
+    clock = table[table["metric"] == "samples per second"]
+    assert set(clock["part"]) == {"measurement"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "verdict"),
+    [("digits", "other data"), ("cifar10-small", "other network"), ("cifar10", "differs"), ("cifar100", "other data")],
+)
+def test_only_the_papers_network_on_its_data_is_judged(preset, verdict):
+    write("accuracy", "coded-s0", {"accuracy": 50.0}, preset=preset)
+    verdicts = comparison(preset).set_index(["item", "data_set", "condition"])["verdict"]
+    if preset == "cifar100":
+        assert verdicts["table-2", "CIFAR-100", "network=coded"] == "differs"
+        assert verdicts["table-2", "CIFAR-10", "network=coded"] == "not run"
+        assert verdicts["exponent", "CIFAR-10", "exponent=4"] == verdict
+    else:
+        assert verdicts["table-2", "CIFAR-10", "network=coded"] == verdict
 
 
 def test_every_number_finds_its_place():
@@ -49,11 +81,13 @@ def test_a_foreign_data_set_gets_no_verdict():
 def test_a_verdict_weighs_the_errors_of_both_sides(ours, verdict):
     """The paper's 94.41 % of 10,000 images has an error of 0.45 of its own."""
     row = pd.Series({
-        "item": "table-2", "data_set": "CIFAR-10", "metric": "accuracy", "paper": 94.41, "read_from": "table",
+        "part": "measurement", "item": "table-2", "data_set": "CIFAR-10", "metric": "accuracy",
+        "paper": 94.41, "read_from": "table",
         "ours": ours, "error": 0.5, "difference": ours - 94.41,
     })  # fmt: skip
-    assert module._verdict(row, "CIFAR-10") == verdict
-    assert module._verdict(row, "CIFAR-100") == "other data"
+    assert module._verdict(row, "CIFAR-10", True) == verdict
+    assert module._verdict(row, "CIFAR-10", False) == "other network"
+    assert module._verdict(row, "CIFAR-100", True) == "other data"
 
 
 @pytest.mark.parametrize(
@@ -72,8 +106,10 @@ def test_the_readme_gets_its_table_between_the_marks(monkeypatch, tmp_path):
     write_readme()
     text = readme.read_text()
     assert text == f"before\n<!-- results -->\n{readme_table()}<!-- /results -->\nafter\n"
-    assert "| accuracy, coded | 94.41 | 95.00 ±" in text
-    assert "1 run, 1000 images" in text
+    assert "| accuracy, coded | level | 94.41 | 95.00 ±" in text
+    assert "digits (toy; 1000 test images)" in text
+    assert "(1 run, power " in text
+    assert "concatenation" not in text  # run by no preset that is shown
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="needs the lines <!-- results -->"):
         write_readme()

@@ -80,5 +80,8 @@ def test_every_committed_result_is_redrawn_without_torch(tmp_path, committed_res
     drawn = [line for line in done.stdout.splitlines() if "left out" not in line]
     left_out = [line for line in done.stdout.splitlines() if "left out" in line]
     assert len(drawn) + len(left_out) == len(FIGURES) + len(TABLES)
-    # Figure 8 is of many classes; digits have ten.
-    assert {line.partition(":")[0] for line in left_out} == {"figure-8-binary-classifiers"}
+    # Figure 8 is of many classes; digits have ten. The exponent and the sum are varied by digits-ablations.
+    elsewhere = {"figure-8-binary-classifiers", "exponent", "branch-sums"}
+    of_newer_records = {"paths-by-distance", "branch-removal-by-block", "energies-by-block", "decoding-and-probes"}
+    missing = {line.partition(":")[0] for line in left_out}
+    assert elsewhere <= missing <= elsewhere | of_newer_records

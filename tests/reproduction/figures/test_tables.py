@@ -10,9 +10,13 @@ from coded_resnext.reproduction.figures.tables import (
     binary_table,
     controls_table,
     early_table,
+    energy_table,
+    path_table,
+    probe_table,
+    removal_by_block_table,
     removal_table,
 )
-from coded_resnext.reproduction.records.intervals import error95, error95_of_mean, wilson
+from coded_resnext.reproduction.records.intervals import error95, wilson
 from coded_resnext.reproduction.records.kinds import run_kinds
 from coded_resnext.reproduction.records.records import read_stage
 
@@ -56,11 +60,16 @@ def test_binary_classifiers_are_averaged_by_class_and_may_have_no_foreign_images
     assert table["precision_out"].isna().all()
 
 
-def test_removals_are_averaged_over_repeats():
-    write("specialisation", "coded-s0", curves=removal([95.0, 80.0]), block="layer2.0")
-    table = removal_table(read_stage("digits", "specialisation")).set_index(["set", "removed"])
-    assert table.loc[("active", 1), "accuracy"] == 80.5
-    assert table.loc[("active", 1), "std"] == pytest.approx(0.5**0.5)
+def test_removals_are_averaged_over_repeats_before_runs():
+    """Random removals of one network are no runs: one run has no spread, several have theirs alone."""
+    for seed, last in enumerate((80.0, 84.0)):
+        write("specialisation", f"coded-s{seed}", changes={"seed": seed}, curves=removal([95.0, last]), block="layer2")
+        table = removal_table(read_stage("digits", "specialisation")).set_index(["set", "removed"])
+        if not seed:
+            assert table.loc[("active", 1), "accuracy"] == 80.5
+            assert pd.isna(table.loc[("active", 1), "std"])
+    assert table.loc[("active", 1), "accuracy"] == 82.5
+    assert table.loc[("active", 1), "std"] == pytest.approx(8**0.5)
 
 
 def test_decoders_are_counted_from_the_end():
@@ -103,10 +112,6 @@ def test_errors_count_the_images_and_the_seeds():
     assert once == pytest.approx((2 + (4.303 * 0.6) ** 2 * 4 / 3) ** 0.5, 1e-3)
 
 
-def test_the_error_of_a_mean_over_classes_is_students():
-    assert error95_of_mean(pd.Series([1.0, 2.0, 3.0])) == pytest.approx(4.303 / 3**0.5, 1e-3)
-
-
 def test_controls_are_averaged_by_class():
     for seed, own in ((0, 0.8), (1, 0.9)):
         write_binary(f"coded-s{seed}", [point("a"), point("b")], {"seed": seed}, own=own)
@@ -114,6 +119,52 @@ def test_controls_are_averaged_by_class():
     assert table.loc[("own codeword", "a"), "average_precision"] == pytest.approx(0.85)
     assert table.loc[("another codeword", "b"), "average_precision"] == pytest.approx(0.201)
     assert set(table["runs"]) == {2}
+
+
+def test_paths_of_other_classes_by_distance():
+    """Pairs at one distance are averaged, then runs; a class's own path is at 0."""
+    for seed, own in ((0, 0.9), (1, 0.7)):
+        paths = [[own, 0.4, 0.2], [0.6, own, 0.2], [0.2, 0.2, own]]
+        distances = [[0, 4, 6], [4, 0, 6], [6, 6, 0]]
+        write_binary(f"coded-s{seed}", [point(n) for n in "abc"], {"seed": seed}, paths=paths, distances=distances)
+    write_binary("coded-s2", [point(n) for n in "abc"], {"seed": 2})  # an older record
+    table = path_table(read_stage("digits", "binary")).set_index("distance")
+    assert table["average_precision"].tolist() == pytest.approx([0.8, 0.5, 0.2])
+    assert table["pairs"].tolist() == [3, 2, 4]
+    assert table.loc[0, "std"] == pytest.approx(0.02**0.5)
+    assert set(table["runs"]) == {2}
+
+
+def test_energies_that_inactive_branches_carry():
+    """Half of the branches are active: they would have half if all were alike."""
+    for seed, share in ((0, 10.0), (1, 20.0)):
+        energies = [{"block": "layer2.0", "energies": [[0.9, 0.1], [0.1, 0.9]], "inactive_share": share}]
+        write("early", f"coded-s{seed}", changes={"seed": seed}, curves=decoding(1.0, 2.0, 3.0), energies=energies)
+    (row,) = energy_table(read_stage("digits", "early")).to_dict("records")
+    assert (row["block"], row["if_even"], row["inactive_share"]) == ("layer2.0", 50.0, 15.0)
+
+
+def test_decoding_beside_linear_probes_of_the_plain_network():
+    write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0))
+    for seed, accuracy in enumerate((60.0, 64.0)):
+        probes = [{"block": "layer2.0", "accuracy": accuracy}, {"block": "layer3.0", "accuracy": 90.0}]
+        write("accuracy", f"plain-s{seed}", {"accuracy": 94.0}, {"coded": False, "seed": seed}, probes=probes)
+    write("accuracy", "plain-s2", {"accuracy": 94.0}, {"coded": False, "seed": 2})  # an older record
+    stages = [read_stage("digits", stage) for stage in ("accuracy", "early")]
+    table = probe_table(*stages).set_index("block")
+    assert table[["decoding", "probe"]].to_numpy().tolist() == [[70.0, 62.0], [93.0, 90.0]]
+    assert table.loc["layer2.0", "probe_std"] == pytest.approx(8**0.5)
+    assert probe_table([], []).empty
+
+
+def test_what_every_block_gains_without_its_inactive_branches():
+    for seed, gained in ((0, 1.0), (1, 3.0)):
+        blocks = [{"block": "layer2.0", "active": 50.0, "inactive": 90.0 + gained}]
+        more = {"curves": removal([90.0, 50.0]), "block": "layer2.0", "blocks": blocks}
+        write("specialisation", f"coded-s{seed}", {"accuracy": 90.0}, {"seed": seed}, **more)
+    (row,) = removal_by_block_table(read_stage("digits", "specialisation")).to_dict("records")
+    assert (row["whole"], row["without_active"], row["gained"]) == (90.0, 50.0, 2.0)
+    assert row["std"] == pytest.approx(2**0.5)
 
 
 def test_ablations_stand_beside_the_run_they_vary():

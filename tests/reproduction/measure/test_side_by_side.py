@@ -80,7 +80,7 @@ def test_a_process_that_is_killed_fails_alone(tmp_path, capfd):
 
 
 def test_unknown_runs_and_impossible_ones_are_refused(capfd):
-    assert main(["together", "digits", "coded-s1"]) == 1
+    assert main(["together", "digits", "coded-s00"]) == 1
     assert "did you mean 'coded-s0'" in capfd.readouterr().err
     with pytest.raises(ValueError, match="run coded-broken-s0: layers must be block counts"):  # before any starts
         train_together("digits", ["coded-s0"], {"layers": [0]}, "broken")

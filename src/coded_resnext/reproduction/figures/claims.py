@@ -6,244 +6,374 @@ numbers one by one.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from ..records.intervals import error95, error95_of_mean
-from ..records.paper import paper
+from ..records.answers import SOFTMAX, Answers, answers, removal_condition
+from ..records.intervals import Estimate, difference, of_classes, rate
+from ..records.kinds import run_kinds
+from ..records.paper import SAME_IN_PAPER, paper
 from ..records.presets import load_preset
-from ..records.records import read_stage
-from .tables import accuracy_table, binary_table, controls_table, early_table, removal_table
+from ..records.records import Record, metric, piece, read_stage
+from .tables import removal_means
 
 NOT_RUN = "not run"
 NOT_MEASURED = "not measured"  # for instance against foreign images, where the data set has none
+LEVEL, CLAIM, CHECK, COUNT = "level", "claim", "check", "count"
+MARGIN = 0.5  # points: losing less than this is losing nothing; the paper's own test set tells no smaller difference
+CODED, PLAIN = "coded", "plain"
+NO_LOSS, NO_DROPPING = "coded, mu=0.0", "coded, drop_branch=0.0"
+FEWER = 60.0  # percent of the parameters, which a path of one class is said to save
+
+Vectors = dict[int, np.ndarray]  # numbers of the classes, by seed
 
 
 class Claim(NamedTuple):
     """A row of the summary; without a record only its name and the paper's number are known."""
 
     claim: str
+    row: str
     paper: str
     ours: float | None = None
     error: float | None = None
     runs: int | None = None
     images: int | None = None
     verdict: str = NOT_RUN
+    paper_inside: str = ""
+    power: float | None = None
+    over: str = ""
+    paired: str = ""
+
+
+class _Theirs(NamedTuple):
+    """The paper's number: as text, as the effect that a power is reckoned with, and whether it is as exact as read."""
+
+    text: str = ""
+    effect: float = math.nan
+    exact: bool = True
 
 
 def claims(preset: str) -> pd.DataFrame:
     """The paper's main claims on CIFAR-10 beside what the records of a preset say.
 
-    Only a claim about which of two numbers is larger gets a verdict, for it should hold on any data: "agrees" or
-    "differs" when their difference is beyond its 95 % error, else "undecided". Runs of the preset's first coded kind
+    There are four kinds of row. A *level* is a number, which may well differ on other data or a smaller network. A
+    *claim* says which of two numbers is larger and could have failed: "agrees" when all of the 95 % interval of the
+    difference is on its side, "differs" when none is, else "undecided"; of one run with "(one run)" behind it. That
+    nothing is lost is a claim of non-inferiority: less than `MARGIN` points. A *check* compares too, but could not
+    reasonably fail, and gets no verdict. A *count* follows from the architecture. Runs of the preset's first coded kind
     and of the plain kind count, averaged over seeds, and the ablations of the first coded kind.
 
     Returns:
-        Columns claim, paper (text, since some of its numbers are ranges; ~ was read off a plot), ours and error
-        (95 %; percent or percentage points; over the classes for binary classifiers, else see `error95`), runs (of the
-        side that was run less often), images, verdict ("not run" without a record, empty where nothing is claimed).
+        Columns claim, row (its kind), paper (text, since some of its numbers are ranges; ~ was read off a plot), ours
+        and error (95 %; percent or percentage points), runs (of the side that was run less often), images, verdict
+        ("not run" without a record, empty where nothing is claimed), paper_inside (whether the paper's number lies in
+        our interval), power (of a claim: how often, percent, it would agree with our runs and images if the paper's
+        effect were the true one), over (what the error counts) and paired (what both sides have in common), see
+        `Estimate`; scale (of the preset).
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
-    load_preset(preset)
-    by_stage = {stage: read_stage(preset, stage) for stage in ("accuracy", "specialisation", "binary", "early")}
+    records = _Records(preset)
     rows = [
-        *_accuracy_claims(accuracy_table(by_stage["accuracy"])),
-        *_removal_claims(removal_table(by_stage["specialisation"])),
-        *_binary_claims(binary_table(by_stage["binary"])),
-        *_early_claims(early_table(by_stage["early"])),
-        *_control_claims(controls_table(by_stage["binary"])),
+        *_accuracy_claims(records),
+        *_removal_claims(records),
+        *_binary_claims(records),
+        *_early_claims(records),
+        *_control_claims(records),
+        *_size_claims(load_preset(preset).data),
     ]
-    return pd.concat([_frame(rows), ablation_claims(preset)], ignore_index=True)
+    table = pd.concat([_frame(rows), ablation_claims(preset)], ignore_index=True)
+    return table.assign(scale=load_preset(preset).scale)
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `claims` what fits into a terminal: without what is in the file for whoever wants to recompute a verdict."""
+    return table[["claim", "row", "paper", "ours", "error", "runs", "verdict", "power"]]
 
 
 def ablation_claims(preset: str) -> pd.DataFrame:
     """Those rows of `claims` that compare the ablations of the first coded kind with it."""
-    accuracy, early, binary = (read_stage(preset, stage) for stage in ("accuracy", "early", "binary"))
-    sums, exponents = binary_table(binary, "branch_sum"), accuracy_table(accuracy, "exponent")
+    records = _Records(preset)
     theirs = paper("exponent").set_index("exponent")["value"]
+    gained = theirs[4] - theirs[2]
+    precision = [records.controls(kind, "own codeword") for kind in (CODED, "coded, branch_sum=concatenated")]
     rows = [
-        *_dropping_claims(accuracy_table(accuracy, "drop_branch"), binary_table(binary, "drop_branch")),
-        *_coding_loss_claims(_where(early_table(early, "mu"), from_end=1)),
-        _difference_claim(
-            "accuracy, exponent 4 less exponent 2",
-            f"{theirs[4] - theirs[2]:+.1f}",
-            _one(_where(exponents, exponent=4.0)),
-            _one(_where(exponents, exponent=2.0)),
+        *_dropping_claims(records),
+        *_coding_loss_claims(records),
+        _accuracies(
+            "accuracy, exponent 4 less exponent 2", CLAIM, _Theirs(f"{gained:+.1f}", gained),
+            records.accuracy(CODED), records.accuracy("coded, exponent=2.0"),
         ),
-        _gain_claim(
-            "mean average precision lost by concatenation",
-            "fails",
-            _where(sums, branch_sum="normalised"),
-            _where(sums, branch_sum="concatenated"),
-            "average_precision",
-            scale=100,
-        ),
-    ]
+        _classes("mean average precision lost by concatenation", CLAIM, _Theirs("fails"), records, *precision),
+    ]  # fmt: skip
     return _frame(rows)
 
 
-def _frame(rows: list[Claim]) -> pd.DataFrame:
-    return pd.DataFrame(rows).astype({"ours": float, "error": float, "runs": "Int64", "images": "Int64"})
+class _Records:
+    """What the records of a preset have, by kind of run."""
+
+    def __init__(self, preset: str) -> None:
+        self.stages: dict[str, list[tuple[str, Record]]] = {}
+        for stage in ("accuracy", "specialisation", "binary", "early"):
+            records = read_stage(preset, stage)
+            self.stages[stage] = list(zip(run_kinds(records), records, strict=True))
+
+    def of(self, stage: str, kind: str) -> Iterator[Record]:
+        return (record for there, record in self.stages[stage] if there == kind)
+
+    def images(self, stage: str) -> int:
+        return int(metric(self.stages[stage][0][1], "images"))
+
+    def accuracy(self, kind: str) -> list[Answers]:
+        return [answers(record, SOFTMAX, metric(record, "accuracy")) for record in self.of("accuracy", kind)]
+
+    def decoding(self, kind: str, place: int) -> list[Answers]:
+        """By the decoder at a place of figure 4: 0 for the first block, −1 for the softmax, −2 for the last block."""
+        found = []
+        for record in self.of("early", kind):
+            row = piece(record, "curves")[place]
+            found.append(answers(record, row["block"], row["accuracy"]))
+        return found
+
+    def probes(self, kind: str, place: int) -> list[Answers]:
+        """By a linear probe at a place of figure 4's blocks, without the softmax; newer records of plain networks."""
+        found = []
+        for record in self.of("accuracy", kind):
+            if "probes" in record:
+                row = record["probes"][place]
+                found.append(answers(record, row["block"], row["accuracy"]))
+        return found
+
+    def removal(self, kind: str, which: str, *, whole: bool = False) -> list[Answers]:
+        """Without all branches of a set, or with all of them."""
+        found = []
+        for record in self.of("specialisation", kind):
+            means = removal_means(record)
+            removed = 0 if whole else max(number for there, number in means if there == which)
+            found.append(answers(record, removal_condition(which, removed), means[which, removed]))
+        return found
+
+    def points(self, kind: str, column: str, scale: float = 1.0) -> Vectors:
+        """Of the binary classifiers; of those records that have the number."""
+        found = {}
+        for record in self.of("binary", kind):
+            values = [point[column] for point in piece(record, "points")]
+            if None not in values:
+                found[record["seed"]] = scale * np.array(values)
+        return found
+
+    def controls(self, kind: str, cut: str) -> Vectors:
+        """Average precision of all classes' classifiers under one way of cutting, percent."""
+        found = {}
+        for record in self.of("binary", kind):
+            values = [row["average_precision"] for row in piece(record, "controls") if row["cut"] == cut]
+            found[record["seed"]] = 100 * np.array(values)
+        return found
+
+    def other_paths(self, kind: str) -> Vectors:
+        """Average precision of every class on the paths of all others, the mean, percent; newer records have it."""
+        found = {}
+        for record in self.of("binary", kind):
+            if "paths" in record:
+                paths = np.array(record["paths"])  # (K, K), path by class
+                found[record["seed"]] = 100 * (paths.sum(0) - paths.diagonal()) / (len(paths) - 1)
+        return found
 
 
-def _accuracy_claims(table: pd.DataFrame) -> list[Claim]:
+def _frame(rows: Sequence[Claim]) -> pd.DataFrame:
+    numbers = {"ours": float, "error": float, "runs": "Int64", "images": "Int64", "power": float}
+    return pd.DataFrame(rows).astype(numbers)
+
+
+def _accuracy_claims(records: _Records) -> list[Claim]:
     numbers = paper("table-2", "cifar10").set_index("network")["value"]
-    coded, plain = (_one(_where(table, kind=kind)) for kind in ("coded", "plain"))
-    difference = f"{numbers['coded'] - numbers['plain']:+.2f}"
+    coded, plain = records.accuracy(CODED), records.accuracy(PLAIN)
+    gained = numbers["coded"] - numbers["plain"]
+    theirs = _Theirs(f"{gained:+.2f}", gained)
     return [
-        _rate_claim("accuracy, coded", f"{numbers['coded']:.2f}", coded),
-        _rate_claim("accuracy, plain", f"{numbers['plain']:.2f}", plain),
-        _difference_claim("coded minus plain: nothing is lost", difference, coded, plain),
+        _level("accuracy, coded", _number(numbers["coded"], ".2f"), coded),
+        _level("accuracy, plain", _number(numbers["plain"], ".2f"), plain),
+        _accuracies("coded minus plain: nothing is lost", CLAIM, theirs, coded, plain, MARGIN),
+        _accuracies("coded is better than plain", CLAIM, theirs, coded, plain),
     ]
 
 
-def _removal_claims(table: pd.DataFrame) -> list[Claim]:
-    table = _where(table, kind="coded")
+def _removal_claims(records: _Records) -> list[Claim]:
     read = paper("figure-2a", "cifar10")
     numbers = read.set_index(["set", "removed"])["value"]
     last = read["removed"].max()
     whole, inactive, active = numbers["inactive", 0], numbers["inactive", last], numbers["active", last]
-    ours = {which: _last(_where(table, set=which)) for which in ("inactive", "active")}
-    none = _one(_where(table, removed=0))
+    none, no_inactive, no_active = _removals(records, CODED)
+    without_loss = _removals(records, NO_LOSS)
     return [
-        _rate_claim("accuracy without a block's inactive branches", f"~{inactive:.1f}", ours["inactive"]),
-        _rate_claim("accuracy without its active branches", f"~{active:.1f}", ours["active"]),
-        _difference_claim("removing inactive branches gains", f"~{inactive - whole:.1f}", ours["inactive"], none),
-        _difference_claim("removing active branches loses", f"~{whole - active:.1f}", none, ours["active"]),
-        _difference_claim(
-            "removing active branches hurts more than inactive",
-            f"~{inactive - active:.1f}",
-            ours["inactive"],
-            ours["active"],
+        _level("accuracy without a block's inactive branches", _read(inactive), no_inactive),
+        _level("accuracy without its active branches", _read(active), no_active),
+        _accuracies("removing inactive branches gains", CLAIM, _read(inactive - whole), no_inactive, none),
+        _accuracies("removing active branches loses", CHECK, _read(whole - active), none, no_active),
+        _accuracies(
+            "removing active branches hurts more than inactive", CLAIM, _read(inactive - active), no_inactive, no_active
         ),
-    ]
+        _accuracies(
+            "without a coding loss, removing the same inactive branches loses", CLAIM, _Theirs(),
+            without_loss[0], without_loss[1],
+        ),
+    ]  # fmt: skip
 
 
-def _binary_claims(table: pd.DataFrame) -> list[Claim]:
-    table = _where(table, kind="coded")
+def _removals(records: _Records, kind: str) -> tuple[list[Answers], list[Answers], list[Answers]]:
+    """Nothing removed, all inactive and all active branches of a block."""
+    return (
+        records.removal(kind, "inactive", whole=True),
+        records.removal(kind, "inactive"),
+        records.removal(kind, "active"),
+    )
+
+
+def _binary_claims(records: _Records) -> list[Claim]:
     read = paper("figure-2b")
     here, foreign = (read[read["negatives"] == f"{where} distribution"] for where in ("in", "out of"))
     precision = here[here["metric"].str.endswith("precision")]["value"]
     recall = here[here["metric"].str.endswith("recall")]["value"]
     name = "binary classifiers, mean"
+    rows = [
+        ("precision", _range(precision), "precision", 1.0),
+        ("recall", _range(recall), "recall", 1.0),
+        ("average precision", _Theirs(), "average_precision", 100.0),
+        ("precision against foreign images", _range(foreign["value"]), "precision_out", 1.0),
+    ]
     return [
-        _mean_claim(f"{name} precision", _range(precision), table, "precision"),
-        _mean_claim(f"{name} recall", _range(recall), table, "recall"),
-        _mean_claim(f"{name} average precision", "", table, "average_precision", scale=100),
-        _mean_claim(f"{name} precision against foreign images", _range(foreign["value"]), table, "precision_out"),
+        _classes(f"{name} {what}", LEVEL, theirs, records, records.points(CODED, column, scale))
+        for what, theirs, column, scale in rows
     ]
 
 
-def _early_claims(table: pd.DataFrame) -> list[Claim]:
-    table = _where(table, kind="coded")
+def _early_claims(records: _Records) -> list[Claim]:
     numbers = paper("figure-4", "cifar10")["value"].tolist()  # in network order, the softmax last
-    first = _one(table[table["from_end"] == table["from_end"].max()])
-    last, softmax = (_one(table[table["from_end"] == place]) for place in (1, 0))
+    first, last, softmax = (records.decoding(CODED, place) for place in (0, -2, -1))
     return [
-        _rate_claim("early decoding by the first coded block", f"~{numbers[0]:.1f}", first),
-        _rate_claim("early decoding by the last coded block", f"~{numbers[-2]:.1f}", last),
-        _difference_claim(
-            "decoding improves from the first block to the last", f"~{numbers[-2] - numbers[0]:.1f}", last, first
+        _level("early decoding by the first coded block", _read(numbers[0]), first),
+        _level("early decoding by the last coded block", _read(numbers[-2]), last),
+        _accuracies(
+            "decoding improves from the first block to the last", CHECK, _read(numbers[-2] - numbers[0]), last, first
         ),
-        _rate_claim("softmax of the same runs", f"~{numbers[-1]:.1f}", softmax),
-    ]
+        _level("softmax of the same runs", _read(numbers[-1]), softmax),
+        *(
+            _accuracies(
+                f"early decoding by the {which} coded block beats a linear probe of the plain network's",
+                CLAIM, _Theirs(), decoder, records.probes(PLAIN, place),
+            )
+            for which, decoder, place in (("first", first, 0), ("last", last, -1))
+        ),
+    ]  # fmt: skip
 
 
-def _control_claims(table: pd.DataFrame) -> list[Claim]:
-    """Ours, not the paper's: what a path owes to its codeword, and to having been trained with it."""
-    own, another = (_where(table, kind="coded", cut=cut) for cut in ("own codeword", "another codeword"))
-    plain = _where(table, kind="plain", cut="own codeword")
-    name, column = "mean average precision, own codeword less", "average_precision"
+def _control_claims(records: _Records) -> list[Claim]:
+    """Ours, not the paper's: what a path owes to its codeword, to the coding loss, to being trained with either."""
+    own, another = (records.controls(CODED, cut) for cut in ("own codeword", "another codeword"))
+    without_loss, plain = (records.controls(kind, "own codeword") for kind in (NO_LOSS, PLAIN))
+    name = "mean average precision, own codeword less"
     return [
-        _gain_claim(f"{name} another's", "", own, another, column, scale=100),
-        _gain_claim(f"{name} the same cut of a plain network", "", own, plain, column, scale=100),
+        _classes(f"{name} another's", CLAIM, _Theirs(), records, own, another),
+        _classes(f"{name} the mean of all others'", CLAIM, _Theirs(), records, own, records.other_paths(CODED)),
+        _classes(f"{name} the same cut without a coding loss", CLAIM, _Theirs(), records, own, without_loss),
+        _classes(f"{name} the same cut of a plain network", CHECK, _Theirs(), records, own, plain),
     ]
 
 
-def _dropping_claims(accuracy: pd.DataFrame, binary: pd.DataFrame) -> list[Claim]:
+def _dropping_claims(records: _Records) -> list[Claim]:
     read = paper("figure-6").set_index(["p_drop", "metric"])["value"]
     gained = read[0.1, "lowest precision"] - read[0.0, "highest precision"]
     kept = read[0.1, "accuracy"] - read[0.0, "accuracy"]
-    more, less = (_where(binary, drop_branch=p) for p in (0.1, 0.0))
-    higher, lower = (_one(_where(accuracy, drop_branch=p)) for p in (0.1, 0.0))
+    with_dropping, without = (records.points(kind, "precision") for kind in (CODED, NO_DROPPING))
+    theirs = _Theirs(f"~{gained:.0f} or more", gained, exact=False)
     return [
-        _gain_claim("binary precision gained by branch dropping", f"~{gained:.0f} or more", more, less, "precision"),
-        _difference_claim("accuracy gained by branch dropping", f"{kept:+.2f}", higher, lower),
-    ]
+        _classes(
+            "binary precision gained by branch dropping", CLAIM, theirs, records, with_dropping, without
+        ),
+        _accuracies(
+            "branch dropping costs no accuracy", CLAIM, _Theirs(f"{kept:+.2f}", kept),
+            records.accuracy(CODED), records.accuracy(NO_DROPPING), MARGIN,
+        ),
+    ]  # fmt: skip
 
 
-def _coding_loss_claims(last: pd.DataFrame) -> list[Claim]:
+def _coding_loss_claims(records: _Records) -> list[Claim]:
     """Of the last coded block as a decoder; the paper's numbers are of CIFAR-100, where chance is 1 %."""
     read = paper("figure-5").query("network == 'coded' and decoder == 'block 9'").set_index("mu")["value"]
-    trained, without = _one(_where(last, kind="coded")), _one(_where(last, mu=0.0))
+    trained, without = (records.decoding(kind, -2) for kind in (CODED, NO_LOSS))
     return [
-        _rate_claim("decoding by the last block without a coding loss", f"~{read[0]:.0f} of CIFAR-100", without),
-        _difference_claim(
-            "decoding by the last block gained by the coding loss",
-            f"~{read[6] - read[0]:.0f} of CIFAR-100",
-            trained,
-            without,
+        _level("decoding by the last block without a coding loss", _Theirs(f"~{read[0]:.0f} of CIFAR-100"), without),
+        _accuracies(
+            "decoding by the last block gained by the coding loss", CHECK,
+            _Theirs(f"~{read[6] - read[0]:.0f} of CIFAR-100"), trained, without,
         ),
-    ]
+    ]  # fmt: skip
 
 
-def _gain_claim(
-    claim: str, number: str, more: pd.DataFrame, less: pd.DataFrame, column: str, scale: float = 1
+def _size_claims(data: str) -> list[Claim]:
+    """"At least 60 % fewer parameters", of the paper's network for the data set, by both ways of counting."""
+    data_set = SAME_IN_PAPER.get(data, "CIFAR-10")
+    name = f"parameters that one class's path saves, of {data_set}'s network"
+    theirs = f"at least {FEWER:.0f}"
+    for record in read_stage("architectures", "architecture"):
+        if record["parameters"]["data_set"] == data_set:
+            everything, aside = (
+                100 - metric(record, key) for key in ("kept_parameters", "kept_parameters_without_shortcuts")
+            )
+            words = [f"{'agrees' if saved >= FEWER else 'differs'}" for saved in (everything, aside)]
+            verdict = f"{words[0]}, all counted; {words[1]} without shortcuts ({aside:.1f})"
+            return [Claim(name, COUNT, theirs, ours=everything, verdict=verdict)]
+    return [Claim(name, COUNT, theirs)]
+
+
+def _level(claim: str, theirs: _Theirs, runs: Sequence[Answers]) -> Claim:
+    return _row(claim, LEVEL, theirs, rate(runs) if runs else None)
+
+
+def _accuracies(
+    claim: str, row: str, theirs: _Theirs, larger: Sequence[Answers], smaller: Sequence[Answers], margin: float = 0.0
 ) -> Claim:
-    """Whether one way does better than another over the classes, which are paired; scaled to percent."""
-    if more.empty or less.empty:
-        return Claim(claim, number)
-    gains = scale * (more.set_index("class")[column] - less.set_index("class")[column])
-    error, runs = error95_of_mean(gains), min(more["runs"].iloc[0], less["runs"].iloc[0])
-    return Claim(claim, number, gains.mean(), error, runs, more["images"].iloc[0], _verdict(gains.mean(), error))
+    """Whether one accuracy is larger than another, or by less than a margin smaller."""
+    return _row(claim, row, theirs, difference(larger, smaller) if larger and smaller else None, margin)
 
 
-def _rate_claim(claim: str, number: str, row: pd.Series | None) -> Claim:
-    if row is None:
-        return Claim(claim, number)
-    return Claim(claim, number, row["accuracy"], error95(row), row["runs"], row["images"], "")
+def _classes(
+    claim: str, row: str, theirs: _Theirs, records: _Records, more: Vectors, less: Vectors | None = None
+) -> Claim:
+    """A mean over the binary classifiers of all classes, or whether one way does better than another."""
+    if not more or (less is not None and not less):
+        measured = row == LEVEL and any(True for _ in records.of("binary", CODED))
+        return Claim(claim, row, theirs.text, verdict=NOT_MEASURED if measured else NOT_RUN)
+    return _row(claim, row, theirs, of_classes(more, records.images("binary"), less))
 
 
-def _difference_claim(claim: str, number: str, larger: pd.Series | None, smaller: pd.Series | None) -> Claim:
-    """Whether one accuracy is larger than another."""
-    if larger is None or smaller is None:
-        return Claim(claim, number)
-    difference = larger["accuracy"] - smaller["accuracy"]
-    error = error95(larger, smaller)
-    runs = min(larger["runs"], smaller["runs"])
-    return Claim(claim, number, difference, error, runs, larger["images"], _verdict(difference, error))
+def _row(claim: str, row: str, theirs: _Theirs, ours: Estimate | None, margin: float = 0.0) -> Claim:
+    if ours is None:
+        return Claim(claim, row, theirs.text)
+    known = not math.isnan(theirs.effect)
+    inside = ("yes" if abs(ours.value - theirs.effect) <= ours.error else "no") if known and theirs.exact else ""
+    decides = row == CLAIM
+    return Claim(
+        claim, row, theirs.text, ours.value, ours.error, ours.runs, ours.images,
+        ours.verdict(margin) if decides else "",
+        inside,
+        ours.power(theirs.effect, margin) if decides and known else None,
+        ours.over, ours.paired,
+    )  # fmt: skip
 
 
-def _mean_claim(claim: str, number: str, table: pd.DataFrame, column: str, scale: float = 1) -> Claim:
-    """A mean over classes, and its error from their spread."""
-    values = scale * table[column].dropna()
-    if values.empty:
-        return Claim(claim, number, verdict=NOT_RUN if table.empty else NOT_MEASURED)
-    runs, images = table[["runs", "images"]].iloc[0]
-    return Claim(claim, number, values.mean(), error95_of_mean(values), runs, images, "")
+def _number(value: float, form: str) -> _Theirs:
+    return _Theirs(f"{value:{form}}", value)
 
 
-def _verdict(difference: float, error: float) -> str:
-    if abs(difference) <= error:
-        return "undecided"
-    return "agrees" if difference > 0 else "differs"
+def _read(value: float) -> _Theirs:
+    """Off a plot."""
+    return _Theirs(f"~{value:.1f}", value)
 
 
-def _where(table: pd.DataFrame, **values: str | float) -> pd.DataFrame:
-    for column, value in values.items():
-        table = table[table[column] == value]
-    return table
-
-
-def _one(rows: pd.DataFrame) -> pd.Series | None:
-    return None if rows.empty else rows.iloc[0]
-
-
-def _last(rows: pd.DataFrame) -> pd.Series | None:
-    return _one(rows[rows["removed"] == rows["removed"].max()])
-
-
-def _range(values: pd.Series) -> str:
-    return f"~{values.min():.0f} to {values.max():.0f}"
+def _range(values: pd.Series) -> _Theirs:
+    return _Theirs(f"~{values.min():.0f} to {values.max():.0f}")

@@ -18,21 +18,24 @@ from ...errors import Refused
 from ...files import write_atomically
 from ..records.intervals import error95, wilson
 from ..records.paper import SAME_IN_PAPER, paper
-from ..records.presets import load_preset
+from ..records.presets import FULL, load_preset
 from ..records.records import metric, piece, read_stage
 from .claims import claims
 from .tables import accuracy_table, binary_table, early_table, removal_table
 from .text import as_markdown
 
-ITEMS = ("table-1", "table-4", "kept-parameters", "computation", "table-2", "table-3", "published-schemes",
-         "figure-2a", "figure-2b", "figure-4", "figure-5", "figure-6", "exponent")  # fmt: skip
 OF_NO_RUN = ("table-1", "table-3", "table-4", "kept-parameters", "computation", "published-schemes")
+ITEMS = (*OF_NO_RUN, "table-2", "figure-2a", "figure-2b", "figure-2c", "figure-4", "figure-5", "figure-6", "figure-8",
+         "exponent", "appendix-b")  # fmt: skip
+BY_THE_CLOCK = ("samples per second", "memory in GB")  # of table 4; its other numbers are counted
+ARITHMETIC, MEASUREMENT = "arithmetic", "measurement"
 STAND_IN = "CIFAR-10"  # whose numbers stand beside ours on data that the paper has not
 TEST_IMAGES = {"CIFAR-10": 10_000, "CIFAR-100": 10_000, "ImageNet": 50_000}
 READ_BY_EYE = 0.5  # how far a number read off a plot may be from what was measured there
-AGREES, DIFFERS, NOT_RUN, OTHER_DATA = "agrees", "differs", "not run", "other data"
+AGREES, DIFFERS, NOT_RUN = "agrees", "differs", "not run"
+OTHER_DATA, OTHER_NETWORK = "other data", "other network"
 README_PRESETS = {
-    "cifar10": "CIFAR-10, full",
+    "cifar10": "CIFAR-10",
     "cifar10-60-epochs": "CIFAR-10, 60 epochs",
     "cifar10-small": "CIFAR-10, small",
     "digits": "digits",
@@ -43,6 +46,7 @@ MARKS = "<!-- results -->\n", "<!-- /results -->"
 class Ours(NamedTuple):
     """A number of ours under the paper's keys; error is the half width of its 95 % interval."""
 
+    data_set: str
     item: str
     condition: str
     metric: str
@@ -53,29 +57,36 @@ class Ours(NamedTuple):
 
 
 def comparison(preset: str) -> pd.DataFrame:
-    """The paper's numbers on a preset's data, each with ours.
+    """Every number of the paper, each with ours where there is one.
 
-    Presets with data of their own stand beside the paper's CIFAR-10, and their rows get no verdict but "other data".
-    Runs of the preset's first coded kind and of the plain kind count, averaged over seeds, and its ablations where the
-    paper has them.
+    What is counted (networks, schemes, costs) is kept apart from what is measured, and comes first. Of measurements, a
+    preset has those on its data set; one with data of its own stands beside the paper's CIFAR-10. Runs of the preset's
+    first coded kind and of the plain kind count, averaged over seeds, and its ablations where the paper has them.
 
     Returns:
-        Columns item, data_set (the paper's), condition, metric, paper, read_from, ours, error (95 %), runs, images,
-        difference (ours less the paper's), verdict: "agrees" when the difference is within the 95 % error of both
-        sides and what can be read off a plot, "differs", "not run" or "other data".
+        Columns part ("arithmetic" or "measurement"), item, data_set (the paper's), condition, metric, paper, read_from,
+        ours, error (95 %), runs, images, difference (ours less the paper's), verdict: of arithmetic, and of what is
+        measured with the paper's network on its data, "agrees" when the difference is within the 95 % error of both
+        sides and what can be read off a plot, or "differs"; of other measurements "other network" or "other data";
+        without a number of ours "not run".
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
-    data = load_preset(preset).data
-    theirs = pd.concat([paper(item, data) for item in ITEMS], ignore_index=True)
-    theirs = theirs.rename(columns={"value": "paper"})
+    data, scale = load_preset(preset).data, load_preset(preset).scale
+    theirs = pd.concat([paper(item) for item in ITEMS], ignore_index=True).rename(columns={"value": "paper"})
     theirs = _whole_schemes(theirs[["item", "data_set", "condition", "metric", "paper", "read_from"]])
-    ours = pd.DataFrame([*_measured(preset), *_schemes(theirs), *_networks(theirs)], columns=Ours._fields)
-    table = theirs.merge(ours, on=["item", "condition", "metric"], how="left")
+    beside = {item: paper(item, data)["data_set"].iloc[0] for item in ITEMS}
+    measured = [Ours(beside[item], item, *rest) for _, item, *rest in _measured(preset)]
+    ours = pd.DataFrame([*measured, *_schemes(theirs), *_networks()], columns=Ours._fields)
+    table = theirs.merge(ours, on=["item", "data_set", "condition", "metric"], how="left")
+    counted = table["item"].isin(OF_NO_RUN) & ~table["metric"].isin(BY_THE_CLOCK)
+    table["part"] = counted.map({True: ARITHMETIC, False: MEASUREMENT})
     table["difference"] = table["ours"] - table["paper"]
-    table["verdict"] = [_verdict(row, SAME_IN_PAPER.get(data)) for _, row in table.iterrows()]
-    order = ["item", "data_set", "condition", "metric", "paper", "read_from", "ours", "error", "runs", "images"]
-    return table[[*order, "difference", "verdict"]].astype({"runs": "Int64", "images": "Int64"})
+    same_network = scale.split(",")[0] == FULL
+    table["verdict"] = [_verdict(row, SAME_IN_PAPER.get(data), same_network) for _, row in table.iterrows()]
+    order = ["part", "item", "data_set", "condition", "metric", "paper", "read_from", "ours", "error", "runs", "images"]
+    table = table[[*order, "difference", "verdict"]].astype({"runs": "Int64", "images": "Int64"})
+    return table.sort_values("part", kind="stable").reset_index(drop=True)
 
 
 def readme_table() -> str:
@@ -83,10 +94,13 @@ def readme_table() -> str:
     columns = {}
     for preset, title in README_PRESETS.items():
         table = claims(preset).set_index("claim")
+        columns.setdefault("", table["row"])
         columns.setdefault("paper, CIFAR-10", table["paper"])
-        if table["ours"].notna().any():
-            columns[title] = table.apply(_cell, axis=1)
-    return as_markdown(pd.DataFrame(columns).reset_index(names="claim"))
+        if table["runs"].notna().any():
+            scale = table["scale"].iloc[0].partition(",")[0]
+            columns[f"{title} ({scale}; {table['images'].max()} test images)"] = table.apply(_cell, axis=1)
+    rows = pd.DataFrame(columns)
+    return as_markdown(rows[(rows.iloc[:, 2:] != NOT_RUN).any(axis=1)].reset_index(names="claim"))
 
 
 def write_readme() -> None:
@@ -107,16 +121,23 @@ def write_readme() -> None:
 def _cell(row: pd.Series) -> str:
     if pd.isna(row["ours"]):
         return row["verdict"]
+    if pd.isna(row["runs"]):  # counted
+        return f"{row['ours']:.1f}: {row['verdict']}"
     runs = f"{row['runs']} run" + "s" * (row["runs"] > 1)
-    verdict = f", {row['verdict']}" if row["verdict"] else ""
-    return f"{row['ours']:.2f} ± {row['error']:.2f} ({runs}, {row['images']} images{verdict})"
+    what = ", over classes" if row["over"] == "classes" else ""
+    paired = f", paired by {row['paired'].replace(' and ', ', ')}" if row["paired"] and row["verdict"] else ""
+    chance = "" if pd.isna(row["power"]) else f", power {row['power']:.0f} %"
+    verdict = f": {row['verdict']}" if row["verdict"] else ""
+    return f"{row['ours']:.2f} ± {row['error']:.2f} ({runs}{what}{paired}{chance}){verdict}"
 
 
-def _verdict(row: pd.Series, data_set: str | None) -> str:
+def _verdict(row: pd.Series, data_set: str | None, same_network: bool) -> str:
     if pd.isna(row["ours"]):
         return NOT_RUN
-    if row["item"] not in OF_NO_RUN and row["data_set"] != data_set:
+    if row["part"] == MEASUREMENT and row["data_set"] != data_set:
         return OTHER_DATA
+    if row["part"] == MEASUREMENT and not same_network:
+        return OTHER_NETWORK
     return AGREES if abs(row["difference"]) <= _allowed(row) else DIFFERS
 
 
@@ -131,6 +152,7 @@ def _allowed(row: pd.Series) -> float:
 
 
 def _measured(preset: str) -> Iterator[Ours]:
+    """On the preset's data: which of the paper's stands beside it is not said here."""
     accuracy, early = read_stage(preset, "accuracy"), read_stage(preset, "early")
     removal, binary = read_stage(preset, "specialisation"), read_stage(preset, "binary")
     for _, row in accuracy_table(accuracy).query("kind in ('coded', 'plain')").iterrows():
@@ -179,18 +201,18 @@ def _binary(table: pd.DataFrame) -> Iterator[Ours]:
         yield from _extremes("figure-2b", "negatives=out of distribution", outside, "precision")
     for _, row in outside.iterrows():
         condition = f"negatives=out of distribution; class={row['class']}"
-        yield Ours("figure-2b", condition, "precision", row["precision"], runs=row["runs"], images=row["images"])
+        yield Ours("", "figure-2b", condition, "precision", row["precision"], runs=row["runs"], images=row["images"])
 
 
 def _extremes(item: str, condition: str, rows: pd.DataFrame, *columns: str) -> Iterator[Ours]:
     runs, images = rows["runs"].iloc[0], rows["images"].iloc[0]
     for column in columns:
         for which, value in (("lowest", rows[column].min()), ("highest", rows[column].max())):
-            yield Ours(item, condition, f"{which} {column}", value, runs=runs, images=images)
+            yield Ours("", item, condition, f"{which} {column}", value, runs=runs, images=images)
 
 
 def _rate(item: str, condition: str, row: pd.Series) -> Ours:
-    return Ours(item, condition, "accuracy", row["accuracy"], error95(row), row["runs"], row["images"])
+    return Ours("", item, condition, "accuracy", row["accuracy"], error95(row), row["runs"], row["images"])
 
 
 def _whole_schemes(theirs: pd.DataFrame) -> pd.DataFrame:
@@ -208,9 +230,9 @@ def _schemes(theirs: pd.DataFrame) -> Iterator[Ours]:
     for ratio, rows in printed.groupby("ratio"):
         words = rows["value"].to_numpy().reshape(10, 10)
         same = (load_scheme(10, 10, int(words[0].sum())).words == words).mean()
-        yield Ours("table-3", f"ratio={ratio}", "digits as printed (%)", 100 * float(same))
-    published = theirs[theirs["item"] == "published-schemes"]["condition"].unique()
-    for condition in published:
+        yield Ours(STAND_IN, "table-3", f"ratio={ratio}", "digits as printed (%)", 100 * float(same))
+    published = theirs[theirs["item"] == "published-schemes"]
+    for data_set, condition in dict.fromkeys(zip(published["data_set"], published["condition"], strict=True)):
         sizes = [int(pair.partition("=")[2]) for pair in condition.split("; ")]
         certificate, columns = load_scheme(*sizes).certificate(), load_scheme(*sizes).column_sums
         for name, value in (
@@ -219,37 +241,33 @@ def _schemes(theirs: pd.DataFrame) -> Iterator[Ours]:
             ("smallest column sum", columns.min()),
             ("largest column sum", columns.max()),
         ):
-            yield Ours("published-schemes", condition, name, float(value))
+            yield Ours(data_set, "published-schemes", condition, name, float(value))
 
 
-def _networks(theirs: pd.DataFrame) -> Iterator[Ours]:
-    """What was counted of the networks, under the keys of the data set that the paper trains each on."""
-    wanted = theirs.groupby("item")["data_set"].first()
+def _networks() -> Iterator[Ours]:
+    """What was counted of the networks, each under the data set that the paper trains it on."""
     for record in read_stage("architectures", "architecture"):
         data_set = record["parameters"]["data_set"]
-        if data_set == wanted["table-1"]:
-            for row in piece(record, "points"):
-                for key, value in row.items():
-                    if key != "stage" and value is not None:
-                        yield Ours("table-1", f"stage={row['stage']}", key, value)
-            yield Ours("table-1", "stage=all", "parameters", metric(record, "parameters"))
-        if data_set == wanted["table-4"]:
-            for network in ("plain", "coded"):
-                condition = f"network={network}"
-                operations = metric(record, f"{network}_multiply_adds") / 1e9
-                yield Ours("table-4", condition, "GFLOPs at 160x160", operations)
-                yield Ours("table-4", condition, "parameters in millions", metric(record, "parameters") / 1e6)
-        if data_set == wanted["kept-parameters"]:
-            for counted, key in (
-                ("as the text says", "kept_parameters_without_shortcuts"),
-                ("everything", "kept_parameters"),
-                ("without projection shortcuts", "kept_parameters_without_shortcuts"),
-            ):
-                yield Ours("kept-parameters", f"counted={counted}", "share of the parameters", metric(record, key))
-            share = metric(record, "kept_multiply_adds_of_convolutions")
-            yield Ours("kept-parameters", "counted=everything", "share of the multiply-adds", share)
-        if data_set == wanted["computation"]:
-            for row in piece(record, "curves"):
-                for counted in ("whole block", "what the energies need"):
-                    condition = f"decoder=block {row['number']}; counted={counted}"
-                    yield Ours("computation", condition, "share of the multiply-adds", row[counted])
+        for row in piece(record, "points"):
+            for key, value in row.items():
+                if key != "stage" and value is not None:
+                    yield Ours(data_set, "table-1", f"stage={row['stage']}", key, value)
+        yield Ours(data_set, "table-1", "stage=all", "parameters", metric(record, "parameters"))
+        for network in ("plain", "coded"):
+            condition = f"network={network}"
+            operations = metric(record, f"{network}_multiply_adds") / 1e9
+            yield Ours(data_set, "table-4", condition, "GFLOPs at 160x160", operations)
+            yield Ours(data_set, "table-4", condition, "parameters in millions", metric(record, "parameters") / 1e6)
+        for counted, key in (
+            ("as the text says", "kept_parameters_without_shortcuts"),
+            ("everything", "kept_parameters"),
+            ("without projection shortcuts", "kept_parameters_without_shortcuts"),
+        ):
+            share = metric(record, key)
+            yield Ours(data_set, "kept-parameters", f"counted={counted}", "share of the parameters", share)
+        share = metric(record, "kept_multiply_adds_of_convolutions")
+        yield Ours(data_set, "kept-parameters", "counted=everything", "share of the multiply-adds", share)
+        for row in piece(record, "curves"):
+            for counted in ("whole block", "what the energies need"):
+                condition = f"decoder=block {row['number']}; counted={counted}"
+                yield Ours(data_set, "computation", condition, "share of the multiply-adds", row[counted])

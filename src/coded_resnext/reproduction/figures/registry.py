@@ -142,6 +142,12 @@ def _ablations(preset: str) -> pd.DataFrame:
     )
 
 
+def _not_empty(table: pd.DataFrame, preset: str) -> pd.DataFrame:
+    if table.empty:
+        raise NothingToShow(f"the records of preset {preset} do not have it: repeat their stage")
+    return table
+
+
 def _rejection(preset: str) -> pd.DataFrame:
     table = exits.mean_table(_exits(preset), "rejection")
     if table.empty:
@@ -228,9 +234,24 @@ TABLES = _by_stem({
         "kept-by-one-class": lambda preset: architectures.kept_table(_architectures()),
     },
     "04_accuracy": {"table-2-accuracy": lambda preset: tables.accuracy_table(_records(preset, "accuracy"))},
-    "05_specialisation": {"figure-2a-branch-removal": _removal},
-    "06_binary_classifiers": {"figure-2b-binary-classifiers": _binary, "controls": _controls},
-    "07_early_decoding": {"figure-4-early-decoding": _early},
+    "05_specialisation": {
+        "figure-2a-branch-removal": _removal,
+        "branch-removal-by-block": lambda preset: _not_empty(
+            tables.removal_by_block_table(_records(preset, "specialisation")), preset
+        ),
+    },
+    "06_binary_classifiers": {
+        "figure-2b-binary-classifiers": _binary,
+        "controls": _controls,
+        "paths-by-distance": lambda preset: _not_empty(tables.path_table(_records(preset, "binary")), preset),
+    },
+    "07_early_decoding": {
+        "figure-4-early-decoding": _early,
+        "energies-by-block": lambda preset: _not_empty(tables.energy_table(_records(preset, "early")), preset),
+        "decoding-and-probes": lambda preset: _not_empty(
+            tables.probe_table(read_stage(preset, "accuracy"), read_stage(preset, "early")), preset
+        ),
+    },
     "08_ablations": {"ablations": _ablations},
     "09_subnetworks": {
         "subnetworks-size": lambda preset: subnetworks.size_table(

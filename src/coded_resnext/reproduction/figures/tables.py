@@ -62,17 +62,27 @@ def removal_table(records: Sequence[Record]) -> pd.DataFrame:
 
     Returns:
         A row a kind, set and number: data_set, kind, runs, block, set ("active" or "inactive" branches of the
-        true class), removed, accuracy (percent, over runs and random removals), std (over both), low, high, images.
+        true class), removed, accuracy (percent, over runs), std (over runs; random removals of one network are no runs
+        and are averaged before), low, high, images.
     """
     rows = []
     for head, group in _grouped(records, None):
         values: dict[tuple[str, int], list[float]] = {}
-        for row in (row for record in group for row in piece(record, "curves")):
-            values.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
+        for record in group:
+            for condition, accuracy in removal_means(record).items():
+                values.setdefault(condition, []).append(accuracy)
         block = piece(group[0], "block")
         for (which, removed), accuracies in sorted(values.items()):
             rows.append({**head, "block": block, "set": which, "removed": removed, **_rate(accuracies, group)})
     return _frame(rows, None, ["block", "set", "removed"], RATE_COLUMNS)
+
+
+def removal_means(record: Record) -> dict[tuple[str, int], float]:
+    """Accuracy by set and number removed, the mean over one run's random removals."""
+    repeats: dict[tuple[str, int], list[float]] = {}
+    for row in piece(record, "curves"):
+        repeats.setdefault((row["set"], row["removed"]), []).append(row["accuracy"])
+    return {condition: float(np.mean(accuracies)) for condition, accuracies in repeats.items()}
 
 
 def binary_table(records: Sequence[Record], vary: str | None = None) -> pd.DataFrame:
@@ -114,6 +124,90 @@ def controls_table(records: Sequence[Record]) -> pd.DataFrame:
     return _frame(rows, None, ["cut", "class"], ["average_precision", "images"])
 
 
+def path_table(records: Sequence[Record]) -> pd.DataFrame:
+    """How a class does on the path of another, by how far apart their codewords are, from records of stage "binary".
+
+    Returns:
+        A row a kind and distance, over all pairs of classes at it: data_set, kind, runs, distance (branches in which
+        two codewords differ, over the schemes of the network; 0 is a class's own path), pairs, average_precision
+        (0 … 1, mean over pairs and runs), std (over runs). Records of many classes, and older ones, have no such
+        numbers.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "paths" in record], None):
+        distances = np.array(group[0]["distances"])
+        for distance in np.unique(distances):
+            pairs = distances == distance
+            means = [float(np.array(record["paths"])[pairs].mean()) for record in group]
+            mean, std = _mean_and_spread(means)
+            numbers = {"distance": distance, "pairs": int(pairs.sum()), "average_precision": mean, "std": std}
+            rows.append({**head, **numbers})
+    return _frame(rows, None, ["distance", "pairs"], ["average_precision", "std"])
+
+
+def energy_table(records: Sequence[Record]) -> pd.DataFrame:
+    """What inactive branches carry of the energy, from records of stage "early".
+
+    Returns:
+        A row a kind and block: data_set, kind, runs, block, if_even (what they would carry if all branches were alike),
+        inactive_share (percent, mean over images and runs), std (over runs). Older records have no such numbers.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "energies" in record], None):
+        for place, first in enumerate(group[0]["energies"]):
+            energies = np.array(first["energies"])
+            if_even = 100 * (1 - energies.sum(1).mean() / energies.shape[1])  # a row sums to N_act
+            mean, std = _mean_and_spread([record["energies"][place]["inactive_share"] for record in group])
+            numbers = {"if_even": round(if_even, 1), "inactive_share": mean, "std": std}
+            rows.append({**head, "block": first["block"], **numbers})
+    return _frame(rows, None, ["block"], ["if_even", "inactive_share", "std"])
+
+
+def probe_table(accuracy: Sequence[Record], early: Sequence[Record]) -> pd.DataFrame:
+    """Early decoding beside linear probes of the plain network at the same blocks.
+
+    Args:
+        accuracy: records of that stage; those of plain runs have the probes, older ones have not.
+        early: records of that stage.
+    Returns:
+        A row a block: block, decoding (of the first coded kind), probe (accuracy, percent, means over runs), their std.
+    """
+    probes = [(head, group) for head, group in _grouped([r for r in accuracy if "probes" in r], None)]
+    plain = next((group for head, group in probes if head["kind"] == "plain"), [])
+    decoders = early_table(early).query("kind == 'coded'").set_index("decoder")
+    rows = []
+    for place, block in enumerate(row["block"] for row in (plain[0]["probes"] if plain else [])):
+        mean, std = _mean_and_spread([record["probes"][place]["accuracy"] for record in plain])
+        if block in decoders.index:
+            ours = decoders.loc[block]
+            numbers = {"decoding": ours["accuracy"], "decoding_std": ours["std"], "probe": mean, "probe_std": std}
+            rows.append({"block": block, **numbers})
+    return pd.DataFrame(rows, columns=["block", "decoding", "decoding_std", "probe", "probe_std"])
+
+
+def removal_by_block_table(records: Sequence[Record]) -> pd.DataFrame:
+    """The ends of figure 2a in every coded block, from records of stage "specialisation".
+
+    Returns:
+        A row a kind and block: data_set, kind, runs, block, whole, without_inactive, without_active (accuracy, percent,
+        mean over runs), gained (by removing the inactive ones, points), std (of it, over runs). Older records have one
+        block only.
+    """
+    rows = []
+    for head, group in _grouped([record for record in records if "blocks" in record], None):
+        whole = [metric(record, "accuracy") for record in group]
+        for place, first in enumerate(group[0]["blocks"]):
+            active, inactive = (
+                [record["blocks"][place][which] for record in group] for which in ("active", "inactive")
+            )
+            gained, std = _mean_and_spread([a - b for a, b in zip(inactive, whole, strict=True)])
+            rows.append({
+                **head, "block": first["block"], "whole": np.mean(whole), "without_inactive": np.mean(inactive),
+                "without_active": np.mean(active), "gained": gained, "std": std,
+            })  # fmt: skip
+    return _frame(rows, None, ["block"], ["whole", "without_inactive", "without_active", "gained", "std"])
+
+
 def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: Sequence[Record]) -> pd.DataFrame:
     """One line a kind of run: what each ablation does to accuracy, to decoding and to binary classifiers.
 
@@ -136,10 +230,14 @@ def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
     """Mean, spread and interval of an accuracy. All runs see the same test images, so these count once."""
     images = int(metric(group[0], "images"))
-    mean = float(np.mean(values))
+    mean, std = _mean_and_spread(values)
     low, high = wilson(mean, images)
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     return dict(zip(RATE_COLUMNS, (mean, std, low, high, images), strict=True))
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Over runs; one has no spread."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 def _grouped(records: Sequence[Record], vary: str | None) -> list[tuple[dict[str, Any], list[Record]]]:

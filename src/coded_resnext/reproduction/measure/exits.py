@@ -123,7 +123,7 @@ def example_pictures(record: Record) -> tuple[list[list[tuple[PIL.Image.Image, s
     """
     training = record["parameters"]
     try:
-        test = load_images(training["data"], "test", image_size=training["image_size"])
+        test = load_images(training["data"], "test", image_size=training["image_size"], seed=training["seed"])
     except FileNotFoundError:
         return [], []
     rows: dict[str, list[tuple[PIL.Image.Image, str]]] = {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -19,17 +18,21 @@ from torch import Tensor
 
 from ... import paths
 from ...codes.scheme import first_stage
-from ...data.sets import ImageSet, has_partner
+from ...data.sets import ImageSet, has_partner, images_drawn_to_test
 from ...errors import Missing, Refused, unknown
 from ...evaluation.binary import (
+    FEW_CLASSES,
     average_precisions,
     binary_classifiers,
     binary_logits,
+    codeword_distances,
     logit_histograms,
+    path_logits,
     training_thresholds,
 )
 from ...evaluation.prediction import class_energies, early_decoding, full_accuracy, predict
-from ...evaluation.removal import branch_removal
+from ...evaluation.probe import linear_probes
+from ...evaluation.removal import branch_removal, removal_by_block
 from ...network.cost import multiply_adds
 from ...network.decoding import decode
 from ...network.devices import describe_device, full_float32
@@ -38,7 +41,7 @@ from ...subnetworks.measure import coupling, single_classes, size, subset_curves
 from ...subnetworks.surgery import forget_and_learn
 from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
 from ...training.run import Run
-from ..records.answers import SOFTMAX, pack, removal_condition
+from ..records.answers import SOFTMAX, TESTED, pack, removal_condition
 from ..records.kinds import run_kinds
 from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import begin, read_record, write_record
@@ -48,10 +51,26 @@ Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need
 
 
 def measure_accuracy(run: Run) -> Measured:
-    """Table 2."""
+    """Table 2; and of a plain network what linear probes answer at the blocks where a coded one decodes."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
     right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
-    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {"right": right}
+    probes = []
+    if not run.model.schemes:
+        probes = linear_probes(
+            run.model, list(run.schemes), run.train, run.test, batch_size=run.batch_size, device=run.device
+        )
+        right |= {row["block"]: pack(row.pop("right")) for row in probes}
+    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {
+        **({"probes": probes} if probes else {}),
+        "right": right,
+        **_tested(run),
+    }
+
+
+def _tested(run: Run) -> dict[str, str]:
+    """Which images of the data set those are whose answers a record has as bits, where the seed draws them."""
+    drawn = images_drawn_to_test(run.training["data"], run.training["seed"])
+    return {} if drawn is None else {TESTED: pack(drawn)}
 
 
 def measure_early_decoding(run: Run) -> Measured:
@@ -63,15 +82,14 @@ def measure_early_decoding(run: Run) -> Measured:
     answers[SOFTMAX] = predictions.logits.argmax(1)
     return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {
         "curves": curve,
+        "energies": class_energies(predictions, schemes, labels),
         "right": {name: pack(answer == labels) for name, answer in answers.items()},
-        "energies": class_energies(predictions.energies, schemes, labels),
+        **_tested(run),
     }
 
 
 def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
-
-    In the other coded blocks one random order is enough for a look, under `other_blocks`.
 
     Args:
         repeats: random removals that are averaged.
@@ -83,8 +101,9 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     block = block or first_stage(names)[-1]
     if block not in names:
         raise Refused(unknown("block", block, names, "figure 2a"))
-    in_block = partial(branch_removal, run.model, run.test, seed=0, batch_size=run.batch_size, device=run.device)
-    curve = in_block(block, repeats=repeats)
+    curve = branch_removal(
+        run.model, run.test, block, repeats=repeats, seed=0, batch_size=run.batch_size, device=run.device
+    )
     metrics = {"accuracy": curve[0]["accuracy"], "images": len(run.test)}
     for which in ("active", "inactive"):
         rows = [row for row in curve if row["set"] == which]
@@ -93,16 +112,15 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     right = {
         removal_condition(row["set"], row["removed"]): pack(row["right"]) for row in curve if row["repeat"] == 0
     }
-    others = {name: _without_answers(in_block(name, repeats=1)) for name in names if name != block}
-    return metrics, {"curves": _without_answers(curve), "block": block, "right": right, "other_blocks": others}
-
-
-def _without_answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "right"} for row in rows]
+    curve = [{key: value for key, value in row.items() if key != "right"} for row in curve]
+    blocks = removal_by_block(run.model, run.test, batch_size=run.batch_size, device=run.device)
+    return metrics, {"curves": curve, "block": block, "blocks": blocks, "right": right, **_tested(run)}
 
 
 def measure_binary_classifiers(run: Run) -> Measured:
     """Figures 2b, 2c, 3, 7 and 8, and controls: classes cut out by other codewords, and not cut out at all.
+
+    Of few classes also how each does on every path: `paths` [j][k] is class k's average precision on that of class j.
 
     A plain network is cut by the codewords that a coded one would have: what that leaves is no merit of coding.
     """
@@ -114,7 +132,14 @@ def measure_binary_classifiers(run: Run) -> Measured:
     thresholds = training_thresholds(
         run.model, run.schemes, run.train, seed=seed, batch_size=run.batch_size, device=run.device
     )
-    test, another = on_paths(run.test)
+    classes, few = range(run.model.num_classes), run.model.num_classes <= FEW_CLASSES
+    every = None  # (n, K, K)
+    if few:
+        every = path_logits(run.model, run.schemes, run.test, run.batch_size, run.device)
+        test = torch.stack([every[:, k, k] for k in classes], 1)
+        another = torch.stack([every[:, (k + 1) % len(classes), k] for k in classes], 1)
+    else:
+        test, another = on_paths(run.test)
     foreign = None if run.foreign is None else on_paths(run.foreign)[0]
     cuts = {
         "own codeword": test,
@@ -135,9 +160,16 @@ def measure_binary_classifiers(run: Run) -> Measured:
             {"cut": cut, "class": name, "average_precision": value}
             for name, value in zip(run.test.classes, precisions, strict=True)
         ]
+    crossed = {}
+    if few:
+        crossed = {
+            "paths": [average_precisions(every[:, j], run.test) for j in classes],
+            "distances": codeword_distances(run.schemes).tolist(),
+        }
     return metrics, {
         "points": [dataclasses.asdict(point) for point in points],
         "controls": controls,
+        **crossed,
         "histograms": logit_histograms((test, run.test), foreign, classes=10),
     }
 
@@ -257,14 +289,17 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
 def _evaluate_anew(
     stage: str, name: str, checkpoint: Checkpoint, parameters: EvaluationParameters, record: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """The record if it is of this checkpoint, else a new one; None if the stage does not take runs of this kind."""
+    """The record if it is of this checkpoint, else a new one; None if no run of its kind or seed is evaluated."""
     (kind,) = run_kinds([{"parameters": checkpoint.description.parameters}])
-    if not STAGES[stage].takes(kind):
+    beyond = parameters.seeds and checkpoint.description.parameters["seed"] >= parameters.seeds
+    if beyond or not STAGES[stage].takes(kind):
         return None
     settings = dict(checkpoint.description.parameters)
     if isinstance(checkpoint, ShippedCheckpoint):
         settings |= {"shipped_weights": True}
-    options = {"repeats": parameters.repeats, "block": parameters.block} if stage == "specialisation" else {}
+    options = {}
+    if stage == "specialisation":  # ablations are compared at both ends, which do not depend on the order
+        options = {"repeats": parameters.repeats if _first(kind) else 1, "block": parameters.block}
     settings |= options
     current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
     if current and not parameters.force and not _foreign_came(record):

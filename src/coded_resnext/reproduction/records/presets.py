@@ -13,6 +13,7 @@ from ...errors import Refused, not_here, unknown
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
+FULL, TOY = SCALES = ("full", "toy")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EvaluationParameters:
         batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
         repeats: random removals averaged in figure 2a.
         block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
+        seeds: how many of them are evaluated, from seed 0 on; 0 for all. For what is no claim and takes long.
         force: evaluate again what has a record.
     """
 
@@ -31,12 +33,14 @@ class EvaluationParameters:
     batch_size: int = 500
     repeats: int = 5
     block: str = ""
+    seeds: int = 0
     force: bool = False
 
     def __post_init__(self) -> None:
         load_preset(self.preset)
         for key in ("batch_size", "repeats"):
             _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
+        _require(self.seeds >= 0, "seeds", "at least 0", self.seeds)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Preset:
     Attributes:
         name: of the file.
         about: one sentence.
+        scale: "full" for the paper's network and data set, or "toy", and after it how much smaller.
         runs: training parameters of every run, by run name.
         notebooks: what `reproduce` runs, in order.
         settings: other parameters of single notebooks, by notebook name.
@@ -53,6 +58,7 @@ class Preset:
 
     name: str
     about: str
+    scale: str
     runs: dict[str, TrainingParameters]
     notebooks: tuple[str, ...]
     settings: dict[str, dict[str, Any]]
@@ -78,7 +84,7 @@ def load_preset(name: str) -> Preset:
         names = preset_names()
         raise Refused(unknown("preset", name, names) if names else not_here("presets", paths.PRESETS))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {"about", "training", "runs", "notebooks", "settings"}
+    known = {"about", "scale", "training", "runs", "notebooks", "settings"}
     for key in content:
         if key not in known:
             raise Refused(unknown("key", key, known, f"preset {name}"))
@@ -87,7 +93,10 @@ def load_preset(name: str) -> Preset:
                    f"preset {name}, run {run}")
         for run, changes in content["runs"].items()
     }  # fmt: skip
-    return Preset(name, content["about"], runs, tuple(content["notebooks"]), content.get("settings", {}))
+    scale = content["scale"]
+    if scale.split(",")[0] not in SCALES:
+        raise Refused(f"scale of preset {name} must begin with {' or '.join(SCALES)}, got {scale!r}")
+    return Preset(name, content["about"], scale, runs, tuple(content["notebooks"]), content.get("settings", {}))
 
 
 def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:
