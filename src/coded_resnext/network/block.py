@@ -265,7 +265,7 @@ class CodedBottleneck(nn.Module):
         else:
             if branch_mask is not None:
                 u = scale_branches(u, branch_mask, self.kept, self.branch_width)
-            summed, energies = sum_branches(u, self.conv3.weight), None
+            summed, energies = self._last(u), None
         return self._output(x, summed), energies
 
     def forward_energies(self, x: Tensor, gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -285,7 +285,7 @@ class CodedBottleneck(nn.Module):
     def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
         """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
         u = scale_branches(u, scale, self.kept, self.branch_width)
-        return self._output(x, sum_branches(u, self.conv3.weight))
+        return self._output(x, self._last(u))
 
     def _branches(self, x: Tensor) -> Tensor:
         """x to u, what the last 1x1 convolution reads: (B, N·d, H', W'), and zeros behind them where `dense`."""
@@ -293,6 +293,10 @@ class CodedBottleneck(nn.Module):
             return dense_branches(self, x)
         u = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(u)))
+
+    def _last(self, u: Tensor) -> Tensor:
+        """The last 1x1 convolution of what is scaled already; the module itself, unless channels of zeros follow."""
+        return self.conv3(u) if u.shape[1] == self.conv3.in_channels else sum_branches(u, self.conv3.weight)
 
     def _output(self, x: Tensor, summed: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
