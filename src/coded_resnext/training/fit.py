@@ -12,6 +12,7 @@ import contextlib
 import math
 import sys
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -290,7 +291,9 @@ class _Epochs:
         set_portions(self.network, at_once // p.norm_batch)
         form = use_faster_form(self.network, self.images.image_size, at_once, self.precision, backward=True)
         self.form_in_words = f", {form} 3x3" if self.device.type == "cuda" else ""
-        self.model = self.accelerator.prepare(torch.compile(self.network) if p.compile else self.network)
+        with warnings.catch_warnings():  # torch 2.14 has another word for broadcast_buffers, which 2.11 does not know
+            warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+            self.model = self.accelerator.prepare(torch.compile(self.network) if p.compile else self.network)
         self.batches = train_batches(
             self.images, Augmentation(p.randaugment, p.pad, p.flip), at_once,
             portions=self.portions, seed=p.seed, epochs=epochs, device=self.device, workers=p.workers,
