@@ -19,8 +19,8 @@ from ..codes.scheme import CodingScheme
 from ..errors import NotEqual, Refused
 from ..network.model import CodedResNeXt, class_mask
 
-# Largest difference between the masked and the cut network in float64, over the largest value. Both are the same sums in
-# another order: the rounding of one block, some 1e-16, is amplified a few hundred times by those after it.
+# Largest difference between the masked and the cut network in float64, over the largest value. Both are the same sums
+# in another order: the rounding of one block, some 1e-16, is amplified a few hundred times by those after it.
 TOLERANCE = 1e-10
 DTYPES = (torch.float64, torch.float32)
 CHECK_BATCH = 2
@@ -119,8 +119,7 @@ def check_classes(classes: Iterable[int], num_classes: int) -> tuple[int, ...]:
 def check_equal(model: CodedResNeXt, subnetwork: Subnetwork) -> dict[str, Any]:
     """Compare a subnetwork with the masked full network on random images: logits, and energies of kept branches.
 
-    Both are compared as float64 copies, in which what differs is not rounding but another network, whatever the weights'
-    type and the device.
+    Both are compared as float64 copies: what differs then is no rounding, whatever the weights' type and the device.
 
     Returns:
         For a manifest: `difference`, the largest one over the full network's largest value, `tolerance`, and `dtype` of
