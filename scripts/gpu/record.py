@@ -1,7 +1,7 @@
 """What was measured on a card, or can be counted and measured without one, as records in data/results/benchmark.
 
     python record.py card FOLDER NAME [--beside PRESET/RUN]    FOLDER's probe-*.json and profile-*.txt: gpu-NAME.json
-    python record.py bytes                                     bytes of a training step, see lowering.py: bytes-step.json
+    python record.py bytes                                     of a training step, see lowering.py: bytes-step.json
     python record.py loader                                    images that a core reads: loader-160px.json
 
 `--beside` names a training run of the same loan, whose environment and date are taken where the probe has none.
@@ -71,7 +71,8 @@ def profile(text: str) -> list[dict[str, Any]]:
 def card(folder: Path, name: str, beside: str | None) -> None:
     """One record of all that probe.py found."""
     machine = json.loads((folder / "probe-machine.json").read_text())
-    steps = {path.stem.removeprefix("probe-step-"): json.loads(path.read_text()) for path in folder.glob("probe-step-*")}
+    files = sorted(folder.glob("probe-step-*.json"))
+    steps = {path.stem.removeprefix("probe-step-"): json.loads(path.read_text()) for path in files}
     environment, started = machine.pop("environment", None), machine.pop("started", None)
     if environment is None:
         run = read_record(*_training(beside))
@@ -90,7 +91,7 @@ def card(folder: Path, name: str, beside: str | None) -> None:
         elif found := re.fullmatch(r"(.+), images/s", key):
             metrics[re.sub(r"\W+", "_", found[1]) + "_images_per_second"] = value
     rows = []
-    for run, found in sorted(steps.items()):
+    for run, found in steps.items():
         kind = run.partition("-")[0]
         metrics[f"step_{kind}_gigabytes"] = found["step"]["GB"]
         metrics[f"step_{kind}_milliseconds_beside_others"] = found["step"]["ms"]
@@ -167,8 +168,8 @@ def time_loader() -> None:
                 list(batches())
             metrics[f"{way}_images_per_core_second"] = round(3 * DRAWN / (time.process_time() - begun), 1)
     write_record(
-        BENCHMARK, "loader", "160px", parameters={"images": DRAWN, "size": list(IMAGENET_SIZE)}, seed=0, checkpoint=None,
-        metrics=metrics, beginning=beginning,
+        BENCHMARK, "loader", "160px", parameters={"images": DRAWN, "size": list(IMAGENET_SIZE)}, seed=0,
+        checkpoint=None, metrics=metrics, beginning=beginning,
     )  # fmt: skip
 
 
