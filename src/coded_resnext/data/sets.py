@@ -45,7 +45,7 @@ MODES = {1: ("L", "grey"), 3: ("RGB", "colour")}
 
 @dataclass(frozen=True)
 class Files(Sequence[Path]):
-    """Many files of one folder by name, in one array: a million of paths as objects would be a gigabyte in each worker.
+    """Many files of one folder by name, in one array: a million paths as objects are half a gigabyte in each worker.
 
     Attributes:
         folder: where they are.
