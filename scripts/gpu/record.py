@@ -24,7 +24,6 @@ from PIL import Image
 
 from coded_resnext.data.batches import Augmentation, eval_batches, train_batches
 from coded_resnext.data.sets import load_images
-from coded_resnext.network.cost import multiply_adds
 from coded_resnext.network.devices import describe_device
 from coded_resnext.network.model import coded_resnext29_10x11d, coded_resnext50_32x4d
 from coded_resnext.reproduction.records.records import Beginning, begin, read_record, write_record
@@ -41,6 +40,11 @@ REST = "fused norms and ReLUs, optimiser, copies"
 KERNELS = {"fprop": "forward kernels", "dgrad": "dgrad kernels", "wgrad": "wgrad kernels"}  # cuDNN's, that are listed
 IMAGENET_SIZE = (500, 375)  # of most of its images
 DRAWN = 64
+COUNTED = 512  # images of the batch whose bytes are counted
+STEPS = (
+    ("resnext29", "plain", "grouped"), ("resnext29", "coded", "grouped"), ("resnext29", "coded", "dense"),
+    ("resnext50", "plain", "grouped"), ("resnext50", "coded", "grouped"),
+)  # fmt: skip
 
 
 def milliseconds(text: str) -> float:
@@ -111,30 +115,25 @@ def _training(run: str) -> tuple[str, str, str]:
 
 
 def count_bytes() -> None:
-    """Bytes and multiply-adds an image of the training steps of both of the paper's sizes."""
+    """Bytes an image of training steps of the paper's networks for CIFAR-10 and ImageNet."""
     from lowering import training_traffic
 
     beginning = begin(describe_device(torch.device("cpu"), torch.bfloat16))
     metrics, rows = {}, []
-    networks = {"resnext29": (coded_resnext29_10x11d, 32, 512), "resnext50": (coded_resnext50_32x4d, 160, 512)}
-    for name, (make, side, batch) in networks.items():
-        for kind in ("plain", "coded"):
-            for form in ("grouped", "dense"):
-                model = make(coded=kind == "coded")
-                cost = multiply_adds(model, side).total
-                for block in model.block_names:
-                    model.get_submodule(block).dense = form == "dense"
-                traffic = training_traffic(model, batch, side)
-                moved = sum(part.bytes for part in traffic.values()) / batch / 1e6
-                metrics[f"{name}_{kind}_{form}_megabytes"] = round(moved, 2)
-                metrics[f"{name}_{kind}_multiply_adds"] = cost
-                rows += [
-                    {"network": name, "kind": kind, "form": form, "pass": name_of_pass, "kernel": kernel,
-                     "calls": calls, "megabytes": round(of_kernel / batch / 1e6, 3)}
-                    for name_of_pass, part in traffic.items() for kernel, (calls, of_kernel) in part.by_kind.items()
-                ]  # fmt: skip
+    networks = {"resnext29": (coded_resnext29_10x11d, 32), "resnext50": (coded_resnext50_32x4d, 160)}
+    for name, kind, form in STEPS:
+        make, side = networks[name]
+        model = make(coded=kind == "coded")
+        for block in model.block_names:
+            model.get_submodule(block).dense = form == "dense"
+        for direction, part in training_traffic(model, COUNTED, side).items():
+            for kernel, (calls, moved) in part.by_kind.items():
+                row = {"network": name, "kind": kind, "form": form, "pass": direction, "kernel": kernel}
+                rows.append({**row, "calls": calls, "megabytes": round(moved / COUNTED / 1e6, 2)})
+            key = f"{name}_{kind}_{form}_megabytes"
+            metrics[key] = round(metrics.get(key, 0) + part.bytes / COUNTED / 1e6, 2)
     write_record(
-        BENCHMARK, "bytes", "step", parameters={"batch_size": 512}, seed=0, checkpoint=None, metrics=metrics,
+        BENCHMARK, "bytes", "step", parameters={"batch_size": COUNTED}, seed=0, checkpoint=None, metrics=metrics,
         beginning=beginning, points=rows,
     )  # fmt: skip
 
