@@ -18,13 +18,14 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce figures test test-slow lint cifar-gpu lab publish schemes bench clean
+.PHONY: help reproduce figures test test-slow lint cifar-gpu rehearse-gpu lab publish schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make schemes     the built-in coding schemes again, from nothing; they must come out the same'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
+	@echo 'make rehearse-gpu   what scripts/gpu does on a card, here with tiny settings; ten minutes'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git, its claims into the README'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
@@ -70,6 +71,9 @@ cifar-gpu:
 	@if python3 -c '$(READY)' 2>/dev/null; then python=python3; \
 	else $(MAKE) --no-print-directory $(INSTALLED) && python=$(PYTHON); fi \
 	&& PYTHONPATH=src $$python -m coded_resnext together $(RECIPE) coded-s0 plain-s0
+
+rehearse-gpu: $(INSTALLED)
+	GPU_PYTHON=$(abspath $(PYTHON)) bash scripts/gpu/rehearse.sh
 
 lab: $(INSTALLED)
 	$(PYTHON) -m jupyter lab --notebook-dir=notebooks

@@ -4,7 +4,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 begun=$SECONDS
 until [ -e "$work/all-ended" ] || [ $((SECONDS - begun)) -ge "$1" ]; do sleep 1; done
-[ -e "$work/all-ended" ] || pkill -f several.py
+[ -e "$work/all-ended" ] || kill -- "-$(cat "$work/queue.pid")" # queue.sh leads a group of its own
 cat "$work/queue.txt" "$work/evaluate.txt"
 grep -h accuracy "$work/few.txt" | tail -n 60
 tail -n 3 "$work/pair.txt"

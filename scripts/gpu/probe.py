@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from coded_resnext.network.cost import block_sizes
 from coded_resnext.network.devices import describe_device, full_float32, tuned_convolutions
 from coded_resnext.network.model import CodedResNeXt
 from coded_resnext.reproduction.records.presets import load_preset
+from coded_resnext.reproduction.records.records import environment
 from coded_resnext.training.fit import _Epochs, choose_schemes, network_options
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -234,6 +236,8 @@ else:
     with contextlib.suppress(OSError):
         shell = "nvidia-smi; lscpu | grep -E 'Model name|Thread|^CPU'; df -h /dev/shm | tail -1; free -g | sed -n 2p"
         print(subprocess.run(shell, shell=True, capture_output=True, text=True).stdout)
+    say("started", datetime.now(UTC).isoformat(timespec="seconds"))
+    say("environment", environment(describe_device(DEVICE, torch.bfloat16)))
     say("versions", [torch.__version__, torch.version.cuda, torch.backends.cudnn.version()])
     for part in (ceilings, forms, agreement, evaluation, loader):
         begun = time.perf_counter()

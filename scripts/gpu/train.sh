@@ -11,6 +11,7 @@ if [ ! -d "$CODED_RESNEXT_DATA/cifar10/test" ]; then
 fi
 echo "unpacked: $((SECONDS - begun)) s"
 setsid nohup bash "$here/queue.sh" "$budget" > "$work/queue.txt" 2>&1 < /dev/null &
+echo $! > "$work/queue.pid"
 until [ -e "$work/pair-ended" ] || [ $((SECONDS - begun)) -ge "$limit" ]; do sleep 1; done
 cat "$work/queue.txt" "$work/pair.txt"
 command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=utilization.gpu,memory.used,power.draw,clocks.sm --format=csv

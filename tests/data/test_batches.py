@@ -9,7 +9,7 @@ import torch
 from image_folders import make_folder
 from PIL import Image
 
-from coded_resnext.data.batches import Augmentation, crop_and_flip, rand_augment, seeds, train_batches
+from coded_resnext.data.batches import Augmentation, crop_and_flip, eval_batches, rand_augment, seeds, train_batches
 from coded_resnext.data.sets import load_images
 
 CPU = torch.device("cpu")
@@ -70,6 +70,25 @@ def test_every_image_once_and_full_batches_only():
     images = torch.cat([x for x, _ in batches]).flatten(1)
     distinct = digits.pixels.flatten(1).unique(dim=0).shape[0]
     assert images.unique(dim=0).shape[0] >= 64 * (500 // 64) - (500 - distinct)
+
+
+def test_evaluation_reads_the_same_with_workers(tmp_path):
+    """Images on disk, in order and whole, the incomplete last batch too."""
+    images = load_images("shapes", "test", image_size=8, root=make_folder(tmp_path, per_class=5, size=(14, 11)))
+    alone, shared = (list(eval_batches(images, 4, CPU, workers=workers)) for workers in (0, 2))
+    assert [len(labels) for _, labels in alone] == [4, 4, 2]
+    assert same(alone, shared)
+    assert torch.cat([labels for _, labels in alone]).equal(images.labels)
+
+
+def test_processes_see_the_batches_of_one():
+    """Cropped and mirrored at the same places; an incomplete last step is left out."""
+    digits = load_images("digits", "train")
+    augmentation = Augmentation(pad=1, flip=True)
+    whole = epoch_of(digits, augmentation, 32, portions=4, epochs=range(2))
+    assert len(whole) == 2 * (1297 // 128) * 4
+    shares = [epoch_of(digits, augmentation, 32, portions=2, epochs=range(2), rank=r, world=2) for r in (0, 1)]
+    assert same([share for pair in zip(*shares, strict=True) for share in pair], whole)
 
 
 def test_processes_share_the_epoch():

@@ -71,8 +71,18 @@ def test_images_of_several_sizes_are_cropped_when_read(tmp_path):
     assert images.pixels is None
     assert images.take(1, 4).shape == (3, 3, 16, 16)
     assert images.subset([5, 0]).labels.tolist() == [1, 0]
+    folder = tmp_path / "shapes/train"
+    assert list(images.files) == [folder / name / f"{i}.png" for name in ("circle", "square") for i in range(3)]
+    assert list(images.subset([5, 0]).files) == [folder / "square/2.png", folder / "circle/0.png"]
     with pytest.raises(ValueError, match="40x24: set image_size"):
         load_images("shapes", "train", root=tmp_path)
+
+
+def test_files_whose_names_are_not_ascii(tmp_path):
+    make_folder(tmp_path, classes=("größe", "площадь"), size=(9, 9))
+    images = load_images("shapes", "train", image_size=8, root=tmp_path)
+    assert images.classes == ("größe", "площадь")
+    assert images.take(0, 6).shape == (6, 3, 8, 8)
 
 
 def test_cifar_comes_from_its_folder(tmp_path):

@@ -135,8 +135,26 @@ def test_a_wrong_cut_is_noticed(layer, small, monkeypatch):
         return cut
 
     monkeypatch.setattr(module, "_cut", wrong)
-    with pytest.raises(NotEqual, match=r"classes \[2, 5\] is not the masked network.*1e-04 is allowed"):
+    with pytest.raises(NotEqual, match=r"classes \[2, 5\] is not the masked network.*1e-10 is allowed"):
         extract_subnetwork(small, [2, 5])
+
+
+@pytest.mark.parametrize("dtype", module.DTYPES)
+def test_one_weight_off_by_what_float32_would_not_show(small, dtype, monkeypatch):
+    """Both networks are compared as float64 copies, and stay what they are."""
+    cut = module._cut
+
+    def wrong(*arguments):
+        weights = cut(*arguments)
+        weights["layer3.0.conv2.weight"] = weights["layer3.0.conv2.weight"] * (1 + 1e-6)
+        return weights
+
+    one = extract_subnetwork(small.to(dtype), [2])
+    assert (one.fc.weight.dtype, small.fc.weight.dtype) == (dtype, dtype)
+    assert (one.check["tolerance"], one.check["dtype"]) == (1e-10, str(dtype).removeprefix("torch."))
+    monkeypatch.setattr(module, "_cut", wrong)
+    with pytest.raises(NotEqual, match="is not the masked network"):
+        extract_subnetwork(small, [2])
 
 
 def test_weights_that_are_no_numbers_are_noticed(small):

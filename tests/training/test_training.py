@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -192,26 +191,6 @@ def test_a_class_number_that_no_scheme_ships_for_gets_one_designed(tmp_path, mon
     assert "test_last_block_accuracy" in done.stdout, done.stderr
     words = load_checkpoint(tmp_path / "out/data/runs/digits/shapes").description.schemes["layer3.0"]
     assert (len(words), {word.count("1") for word in words}) == (7, {3})
-
-
-def test_two_processes_train_one_network(tmp_path):
-    """torchrun on the CPU: one record, and weights that both processes agreed on."""
-    command = [
-        *(str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node=2", "--master-port=29517"),
-        *("-m", "coded_resnext", "train", "digits", "pair", "-p", "layers=[1, 1, 1]", "-p", "width=4"),
-        *("-p", "branch_width=1", "-p", "epochs=2", "-p", "warmup_epochs=1", "-p", "batch_size=128"),
-    ]
-    environment = {**os.environ, "CODED_RESNEXT_OUT": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("test_accuracy") == 2
-    from coded_resnext.files import sha256
-
-    folder = tmp_path / "data/runs/digits/pair"
-    assert load_checkpoint(folder).description.epoch == 2
-    record = (tmp_path / "data/results/digits/training-pair.json").read_text()
-    assert '"device": "2 x CPU' in record
-    assert sha256(folder / "model.safetensors") in record
 
 
 def test_a_block_inside_a_coded_stage_can_be_conventional():

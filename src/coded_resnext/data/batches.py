@@ -55,6 +55,7 @@ def train_batches(
     augmentation: Augmentation,
     batch_size: int,
     *,
+    portions: int = 1,
     seed: int,
     epochs: range,
     device: torch.device,
@@ -67,8 +68,11 @@ def train_batches(
     The shuffled set is cut into batches of `batch_size`, dealt to the processes in turn; an incomplete last
     round is left out, so that every process has the same number, see `batches_an_epoch`. One loader serves all epochs:
     while one is evaluated its workers are at the next.
+
+    Args:
+        portions: batches that each process has in one step; a round is a step of all.
     """
-    count = batches_an_epoch(images, batch_size, world)
+    count = portions * batches_an_epoch(images, portions * batch_size, world)
     loader = DataLoader(
         _HostBatches(images, augmentation, seed),
         batch_size=None,
@@ -79,10 +83,10 @@ def train_batches(
     )
     for i, (pixels, labels) in enumerate(loader):
         if i % count == 0:
-            rng = seeds("crop and flip", seed, epochs[i // count], rank)
+            rng = seeds("crop and flip", seed, epochs[i // count], 0)  # as one process draws
         pixels = pixels.to(device, non_blocking=True)
         if images.pixels is not None and (augmentation.pad or augmentation.flip):
-            pixels = crop_and_flip(pixels, augmentation.pad, augmentation.flip, rng)
+            pixels = crop_and_flip(pixels, augmentation.pad, augmentation.flip, rng, rank=rank, world=world)
         yield normalise(pixels, images.mean, images.std), labels.to(device, non_blocking=True)
 
 
@@ -91,27 +95,53 @@ def batches_an_epoch(images: ImageSet, batch_size: int, world: int = 1) -> int:
     return len(images) // (batch_size * world)
 
 
-def eval_batches(images: ImageSet, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in order, unchanged: normalised images and labels, on the device."""
-    for start in range(0, len(images), batch_size):
-        stop = min(start + batch_size, len(images))
-        pixels = images.take(start, stop).to(device, non_blocking=True)
-        yield normalise(pixels, images.mean, images.std), images.labels[start:stop].to(device, non_blocking=True)
+def eval_batches(
+    images: ImageSet, batch_size: int, device: torch.device, *, workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order, unchanged: normalised images and labels, on the device.
+
+    Args:
+        workers: processes that read images on disk; those in memory need none.
+    """
+    starts = range(0, len(images), batch_size)
+    loader = DataLoader(
+        _InOrder(images, batch_size),
+        batch_size=None,
+        sampler=range(len(starts)),
+        num_workers=min(workers, len(starts)) if images.pixels is None else 0,
+        generator=torch.Generator(),  # or it would take a number from the one that dropping draws from
+    )
+    for start, pixels in zip(starts, loader, strict=True):
+        labels = images.labels[start : start + batch_size]
+        pixels = pixels.to(device, non_blocking=True)
+        yield normalise(pixels, images.mean, images.std), labels.to(device, non_blocking=True)
 
 
-def crop_and_flip(pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator) -> Tensor:
-    """Pad with black, crop back at a random place, mirror half of the images; uint8 (B, C, H, W) at once."""
+def crop_and_flip(
+    pixels: Tensor, pad: int, flip: bool, rng: np.random.Generator, *, rank: int = 0, world: int = 1
+) -> Tensor:
+    """Pad with black, crop back at a random place, mirror half of the images; uint8 (B, C, H, W) at once.
+
+    Numbers are drawn for the batches of all `world` processes and those of one used, so that every batch is what it
+    would be in one process.
+    """
     batch, _, height, width = pixels.shape
     device = pixels.device
-    top, left = (_to_device(rng.integers(0, 2 * pad + 1, batch), device) for _ in range(2))
+    drawn = [_draw_shifts(batch, pad, flip, rng) for _ in range(world)]
+    top, left, mirrored = (_to_device(values, device) for values in drawn[rank])
     rows = top[:, None] + torch.arange(height, device=device)
     columns = left[:, None] + torch.arange(width, device=device)
     if flip:
-        mirrored = _to_device(rng.random(batch) < 0.5, device)
         columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     padded = F.pad(pixels, (pad,) * 4)
     image = torch.arange(batch, device=device)[:, None, None]
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # indexing gave (B, H, W, C)
+
+
+def _draw_shifts(batch: int, pad: int, flip: bool, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Where each crop begins, from the top and the left, and whether it is mirrored."""
+    top, left = (rng.integers(0, 2 * pad + 1, batch) for _ in range(2))
+    return top, left, rng.random(batch) < 0.5 if flip else np.zeros(batch, dtype=bool)
 
 
 def _to_device(values: np.ndarray, device: torch.device) -> Tensor:
@@ -205,6 +235,17 @@ class _HostBatches(Dataset):
             if self.augmentation.flip and rng.random() < 0.5:
                 image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image if self.transform is None else self.transform(image)
+
+
+@dataclass(frozen=True)
+class _InOrder(Dataset):
+    """The batches of an evaluation by their number, uint8."""
+
+    images: ImageSet
+    batch_size: int
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.images.take(i * self.batch_size, min((i + 1) * self.batch_size, len(self.images)))
 
 
 @contextmanager

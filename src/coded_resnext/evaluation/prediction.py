@@ -38,16 +38,18 @@ class Predictions:
 
 
 @torch.inference_mode()
-def predict(model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device) -> Predictions:
+def predict(
+    model: CodedResNeXt, images: ImageSet, batch_size: int, device: torch.device, *, workers: int = 0
+) -> Predictions:
     """Logits and energies of all images in order, in evaluation mode; the network's mode stays.
 
-    The network computes in its own precision, or what autocast says.
+    The network computes in its own precision, or what autocast says. Images on disk are read by `workers` processes.
     """
     was_training = model.training
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {}
-    for pixels, _ in eval_batches(images, batch_size, device):
+    for pixels, _ in eval_batches(images, batch_size, device, workers=workers):
         answer, spent = model(pixels, return_energies=True)
         logits.append(answer.float().cpu())
         for name, value in spent.items():

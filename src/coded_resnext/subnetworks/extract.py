@@ -7,6 +7,7 @@ the codewords say what to keep.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..errors import NotEqual, Refused
-from ..network.devices import full_float32
 from ..network.model import CodedResNeXt, class_mask
 
-# Largest difference between the masked and the cut network, over the largest value. Both are the same sums in another
-# order: the rounding of one block, some 1e-16 or 1e-7, is amplified a few hundred times by those after it.
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+# Largest difference between the masked and the cut network in float64, over the largest value. Both are the same sums
+# in another order: the rounding of one block, some 1e-16, is amplified a few hundred times by those after it.
+TOLERANCE = 1e-10
+DTYPES = (torch.float64, torch.float32)
 CHECK_BATCH = 2
 
 
@@ -81,7 +82,7 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
             "this network is plain: every branch works for every class and there is nothing to cut. "
             "Extract from a coded network"
         )
-    if model.fc.weight.dtype not in TOLERANCE:
+    if model.fc.weight.dtype not in DTYPES:
         raise Refused(
             f"subnetworks are cut in float32 or float64, these weights are {model.fc.weight.dtype}: "
             "call model.float() first"
@@ -115,35 +116,36 @@ def check_classes(classes: Iterable[int], num_classes: int) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
-@full_float32()
 def check_equal(model: CodedResNeXt, subnetwork: Subnetwork) -> dict[str, Any]:
     """Compare a subnetwork with the masked full network on random images: logits, and energies of kept branches.
 
+    Both are compared as float64 copies: what differs then is no rounding, whatever the weights' type and the device.
+
     Returns:
-        For a manifest: `difference`, the largest one over the full network's largest value, `tolerance` and `dtype`.
+        For a manifest: `difference`, the largest one over the full network's largest value, `tolerance`, and `dtype` of
+        the weights.
     Raises:
         NotEqual: the difference is above the tolerance, or no number.
     """
+    dtype = model.fc.weight.dtype
+    model, subnetwork = (copy.deepcopy(network).double().eval() for network in (model, subnetwork))
     weight = model.fc.weight
     side = 4 * model.conv1.kernel_size[0] * model.conv1.stride[0]  # no stage shrinks to nothing
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CHECK_BATCH, model.conv1.in_channels, side, side, generator=generator).to(weight)
     masks = {name: mask.to(weight.device) for name, mask in class_mask(model.schemes, subnetwork.classes).items()}
-    was_training = model.training
-    logits, energies = model.eval()(images, return_energies=True, branch_mask=masks)
-    model.train(was_training)
-    cut_logits, cut_energies = subnetwork.eval()(images, return_energies=True)
+    logits, energies = model(images, return_energies=True, branch_mask=masks)
+    cut_logits, cut_energies = subnetwork(images, return_energies=True)
     # All logits are sums of the same features, and one class's may cancel to nearly nothing: the largest has the scale.
     triples = [(cut_logits, logits[:, list(subnetwork.classes)], logits)]
     triples += [(cut_energies[name], energies[name][:, mask], energies[name]) for name, mask in masks.items()]
     difference = max(_relative_difference(*triple) for triple in triples)
-    tolerance = TOLERANCE[weight.dtype]
-    if not difference <= tolerance:
+    if not difference <= TOLERANCE:
         raise NotEqual(
             f"the subnetwork of classes {list(subnetwork.classes)} is not the masked network: they differ by "
-            f"{difference:.1e} of the largest value, {tolerance:.0e} is allowed. Are all weights finite?"
+            f"{difference:.1e} of the largest value, {TOLERANCE:.0e} is allowed. Are all weights finite?"
         )
-    return {"difference": difference, "tolerance": tolerance, "dtype": str(weight.dtype).removeprefix("torch.")}
+    return {"difference": difference, "tolerance": TOLERANCE, "dtype": str(dtype).removeprefix("torch.")}
 
 
 def _relative_difference(found: Tensor, expected: Tensor, scale: Tensor) -> float:

@@ -52,6 +52,7 @@ class Description:
         seconds: that they took.
         metrics: of the finished network, see `fit`; empty before.
         device: what it was trained on, in words.
+        processes: that trained it last.
     """
 
     parameters: dict[str, Any]
@@ -63,6 +64,7 @@ class Description:
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     device: str = ""
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ import contextlib
 import math
 import sys
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,11 +29,12 @@ from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, spl
 from ..errors import CheckpointError, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
 from ..network.cost import strided_past_its_map
+from ..network.decoding import decode
 from ..network.devices import computes_bfloat16, describe_device, full_float32, tuned_convolutions
 from ..network.forms import use_faster_form
 from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt, build_network, describe_schemes
-from ..network.norm import set_portions
+from ..network.norm import BatchNorm2d, set_portions
 from ..network.weights import load_weights
 from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
 from .parameters import TrainingParameters, differences, recipe, to_plain
@@ -67,9 +69,10 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     if checkpoint and checkpoint.finished and checkpoint.description.metrics:
         return checkpoint
 
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one evaluates
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one designs schemes
+    own_statistics = DistributedDataParallelKwargs(broadcast_buffers=False)  # see average_statistics
     # Told that there is no GPU, or torchrun's CPU processes stay alone.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience, own_statistics])
     device = accelerator.device
     train, held = training_images(
         parameters, load_images(parameters.data, "train", image_size=parameters.image_size, seed=parameters.seed)
@@ -87,19 +90,17 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
         model = build_network(network, checkpoint.description.schemes)
         load_weights(model, checkpoint.weights(), str(folder))
     else:
-        model = CodedResNeXt(**network, schemes=choose_schemes(parameters, train))
+        model = CodedResNeXt(**network, schemes=_agreed_schemes(parameters, train, accelerator))
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
-        model.parameters(), parameters.learning_rate, parameters.momentum,
-        weight_decay=parameters.weight_decay, nesterov=parameters.momentum > 0,
-    )  # fmt: skip
+        decayed(model, parameters), parameters.learning_rate, parameters.momentum, nesterov=parameters.momentum > 0
+    )
     if checkpoint:
         optimiser.load_state_dict(checkpoint.optimiser())
     history: list[dict[str, Any]] = checkpoint.description.history if checkpoint else []
     earlier_seconds = checkpoint.description.seconds if checkpoint else 0.0
     begun = time.perf_counter()
     runner = _Epochs(parameters, model, optimiser, accelerator, train, range(len(history), parameters.epochs))
-    device_in_words = f"{describe_device(device, runner.precision, accelerator.num_processes)}{runner.form_in_words}"
 
     def save(metrics: dict[str, float]) -> None:
         description = Description(
@@ -114,23 +115,27 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
             history=history,
             seconds=earlier_seconds + time.perf_counter() - begun,
             metrics=metrics,
-            device=device_in_words,
+            device=f"{describe_device(device, runner.precision, accelerator.num_processes)}{runner.form_in_words}",
+            processes=accelerator.num_processes,
         )  # fmt: skip
         save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description)
 
     if accelerator.is_main_process and len(history) < parameters.epochs:
+        if checkpoint and checkpoint.description.processes != accelerator.num_processes:
+            print(_other_processes(checkpoint.description.processes, accelerator), file=sys.stderr, flush=True)
         print(_HEADER, file=sys.stderr, flush=True)
     saved_at = -math.inf
     for epoch in runner.epochs:
         epoch_begun = time.perf_counter()
         last = epoch + 1 == parameters.epochs
         row = runner.train(epoch)
+        average_statistics(model, accelerator)
+        with runner.autocast():
+            if last or (epoch + 1) % parameters.evaluate_every == 0:
+                row |= _answers(model, held or test, accelerator, parameters.workers)
+            else:  # a few images tell whether the epoch's last step has ruined the network
+                _answers(model, spread(train, FEW), accelerator, 0)
         if accelerator.is_main_process:
-            with runner.autocast():
-                if last or (epoch + 1) % parameters.evaluate_every == 0:
-                    row |= _answers(model, held or test, device)
-                else:  # a few images tell whether the epoch's last step has ruined the network
-                    _answers(model, spread(train, FEW), device)
             row["seconds"] = round(time.perf_counter() - epoch_begun, 2)
             history.append(row)
             _print_row(row, parameters.epochs)
@@ -140,10 +145,10 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
         accelerator.wait_for_everyone()
     runner.close()
 
+    answers = _answers(model, test, accelerator, parameters.workers)
+    clean = _answers(model, spread(train, CLEAN_IMAGES), accelerator, parameters.workers)["accuracy"]
     if accelerator.is_main_process:
-        of_test = {f"test_{key}": value for key, value in _answers(model, test, device).items()}
-        clean = _answers(model, spread(train, CLEAN_IMAGES), device)["accuracy"]
-        save(of_test | {"clean_train_accuracy": clean})
+        save({f"test_{key}": value for key, value in answers.items()} | {"clean_train_accuracy": clean})
     accelerator.wait_for_everyone()
     return load_checkpoint(folder)
 
@@ -196,6 +201,52 @@ def _scheme(num_classes: int, num_branches: int, num_active: int) -> CodingSchem
     return design_scheme(num_classes, num_branches, num_active)
 
 
+def _agreed_schemes(
+    parameters: TrainingParameters, images: ImageSet, accelerator: Accelerator
+) -> dict[str, CodingScheme | None]:
+    """`choose_schemes` of the first process for all: a design takes all cores, and ends by the clock."""
+    schemes = [choose_schemes(parameters, images) if accelerator.is_main_process else None]
+    return broadcast_object_list(schemes)[0]
+
+
+def decayed(model: CodedResNeXt, parameters: TrainingParameters) -> list[dict[str, Any]]:
+    """The network's parameters in the optimiser's groups, with the weight decay of each.
+
+    One group, or with `decay_norms` false two, as timm's `param_groups_weight_decay` makes them: vectors, which are
+    the gains and biases of batch norms and fc's bias, decay not at all.
+    """
+    weights = list(model.parameters())
+    if parameters.decay_norms:
+        return [{"params": weights, "weight_decay": parameters.weight_decay}]
+    vectors = [weight for weight in weights if weight.ndim <= 1]
+    kernels = [weight for weight in weights if weight.ndim > 1]
+    return [
+        {"params": vectors, "weight_decay": 0.0},
+        {"params": kernels, "weight_decay": parameters.weight_decay},
+    ]
+
+
+@torch.no_grad()
+def average_statistics(model: CodedResNeXt, accelerator: Accelerator) -> None:
+    """Give every process the mean of all processes' running statistics; each has seen its own images only."""
+    if accelerator.num_processes == 1:
+        return
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
+    buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    together = accelerator.reduce(torch.cat(buffers), "mean")
+    for buffer, mean in zip(buffers, together.split([len(buffer) for buffer in buffers]), strict=True):
+        buffer.copy_(mean)
+
+
+def _other_processes(before: int, accelerator: Accelerator) -> str:
+    drawn = "dropped branches and crops are" if accelerator.device.type == "cuda" else "dropped branches are"
+    return (
+        f"the checkpoint is of {before} process{'es' if before > 1 else ''}, this is {accelerator.num_processes}: each "
+        f"step has the same images and batch norms the same portions; {drawn} drawn otherwise, and running statistics "
+        f"are the mean over other shares"
+    )
+
+
 def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoch: int) -> float:
     """Linear warm-up to the peak, then a cosine to the final rate, at a step counted from 0."""
     warmup = parameters.warmup_epochs * steps_per_epoch
@@ -228,21 +279,26 @@ class _Epochs:
         self.parameters, self.accelerator, self.optimiser, self.epochs = parameters, accelerator, optimiser, epochs
         self.device = accelerator.device
         self.precision = _precision(parameters, model, images.image_size, self.device)
-        share = parameters.batch_size // world
-        # A GPU takes its share of the batch at once, cut into portions inside the batch norms; on a CPU a portion that
-        # fits into a cache is faster.
-        at_once = share if self.device.type == "cuda" else parameters.norm_batch
-        self.portions = share // at_once
-        set_portions(model, at_once // parameters.norm_batch)
-        form = use_faster_form(model, images.image_size, at_once, self.precision, backward=True)
-        self.form_in_words = f", {form} 3x3" if self.device.type == "cuda" else ""
+        self.network, self.images, self.share = model, images, parameters.batch_size // world
         self.coding_loss = CodingLoss(model.schemes, parameters.exponent).to(self.device)
-        self.model = accelerator.prepare(torch.compile(model) if parameters.compile else model)
-        self.steps = batches_an_epoch(images, at_once, world) // self.portions
+        self.steps = batches_an_epoch(images, self.share, world)
+        self.stepped = False
+        self._go_by(_at_once(self.share, parameters.norm_batch, self.device), epochs)
+
+    def _go_by(self, at_once: int, epochs: range) -> None:
+        """Take the process's share of every batch by so many images, from the first of these epochs on."""
+        p = self.parameters
+        self.portions = self.share // at_once
+        set_portions(self.network, at_once // p.norm_batch)
+        form = use_faster_form(self.network, self.images.image_size, at_once, self.precision, backward=True)
+        self.form_in_words = f", {form} 3x3" if self.device.type == "cuda" else ""
+        with warnings.catch_warnings():  # torch 2.14 has another word for broadcast_buffers, which 2.11 does not know
+            warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+            self.model = self.accelerator.prepare(torch.compile(self.network) if p.compile else self.network)
         self.batches = train_batches(
-            images, Augmentation(parameters.randaugment, parameters.pad, parameters.flip), at_once,
-            seed=parameters.seed, epochs=epochs, device=self.device, workers=parameters.workers,
-            rank=accelerator.process_index, world=world,
+            self.images, Augmentation(p.randaugment, p.pad, p.flip), at_once,
+            portions=self.portions, seed=p.seed, epochs=epochs, device=self.device, workers=p.workers,
+            rank=self.accelerator.process_index, world=self.accelerator.num_processes,
         )  # fmt: skip
 
     def autocast(self) -> torch.autocast:
@@ -256,9 +312,43 @@ class _Epochs:
     def train(self, epoch: int) -> dict[str, Any]:
         """One epoch, counted from 0; its row of the training log.
 
+        A first step that does not fit into a GPU's memory is made again by portions of norm_batch images, and so are
+        all others: they differ in rounding, and in where images are cropped.
+
         Raises:
             TrainingDiverged: with the epoch and step, counted from 1.
+            ValueError: several processes, and one's share does not fit into its GPU.
         """
+        norm_batch = self.parameters.norm_batch
+        if self.stepped or self.share // self.portions == norm_batch:
+            return self._train(epoch)
+        before = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        try:
+            return self._train(epoch)
+        except torch.OutOfMemoryError:
+            if self.stepped:
+                raise
+        # Behind the except, whose traceback keeps what the step allocated.
+        if self.accelerator.num_processes > 1:  # the others may be inside a collective call, and would wait
+            raise Refused(
+                f"{self.share} images at once do not fit into a GPU's memory: share batch_size "
+                f"{self.parameters.batch_size} among more processes, or train in one, which then goes by portions"
+            )
+        print(
+            f"{self.share} images at once do not fit into the GPU's memory: training goes by portions of {norm_batch}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        self.close()
+        self.optimiser.zero_grad()
+        for name, buffer in self.network.named_buffers():
+            buffer.copy_(before[name])
+        torch.compiler.reset()  # or the new shapes would count as changing ones
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._go_by(norm_batch, range(epoch, self.epochs.stop))
+        return self._train(epoch)
+
+    def _train(self, epoch: int) -> dict[str, Any]:
         p = self.parameters
         torch.manual_seed(int(seeds("dropping", p.seed, epoch, self.accelerator.process_index).integers(2**63)))
         self.model.train()
@@ -275,6 +365,7 @@ class _Epochs:
                     sums[step] += self._backward(*next(self.batches))
             self.optimiser.step()
             self.optimiser.zero_grad()
+            self.stepped = True
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
                 self._refuse_nan(sums[: step + 1], epoch)
         seen = self.steps * p.batch_size
@@ -307,6 +398,14 @@ class _Epochs:
                 f"{self.parameters.learning_rate} or mu {self.parameters.mu}. The last checkpoint, of an epoch before, "
                 f"is kept"
             )
+
+
+def _at_once(share: int, norm_batch: int, device: torch.device) -> int:
+    """How many images of a process's share of the batch pass at once.
+
+    A GPU takes them all, cut into portions inside the batch norms; on a CPU a portion that fits into a cache is faster.
+    """
+    return share if device.type == "cuda" else norm_batch
 
 
 def _precision(
@@ -342,22 +441,35 @@ def _matching_checkpoint(folder: Path, parameters: TrainingParameters) -> Checkp
     return checkpoint
 
 
-def _answers(model: CodedResNeXt, images: ImageSet, device: torch.device) -> dict[str, float]:
+def _answers(model: CodedResNeXt, images: ImageSet, accelerator: Accelerator, workers: int) -> dict[str, float]:
     """Accuracy of the softmax and, of a coded network, of its last block as a decoder, percent.
+
+    Every process answers for its share of the images, read by `workers` processes where they are on disk. What is added
+    up are counts: the answer is one process's to the image.
 
     Raises:
         TrainingDiverged: logits that are no finite numbers.
     """
-    predictions = predict(model, images, EVALUATION_BATCH, device)
-    if not torch.isfinite(predictions.logits).all():  # an epoch's last step, of which no loss has told
+    share = images
+    if accelerator.num_processes > 1:
+        share = images.subset(range(accelerator.process_index, len(images), accelerator.num_processes))
+    last_block = list(model.schemes.items())[-1:]  # of a coded network
+    counts = torch.zeros(3, dtype=torch.int64)  # logits that are no numbers, right by softmax, right by the block
+    if len(share):  # very few images may leave a process none
+        predictions = predict(model, share, EVALUATION_BATCH, accelerator.device, workers=workers)
+        counts[0] = (~torch.isfinite(predictions.logits)).sum()
+        counts[1] = (predictions.logits.argmax(1) == share.labels).sum()
+        for block, scheme in last_block:
+            counts[2] = (decode(predictions.energies[block], scheme) == share.labels).sum()
+    broken, right, decoded = accelerator.reduce(counts.to(accelerator.device), "sum").tolist()
+    if broken:  # an epoch's last step, of which no loss has told
         raise TrainingDiverged(
             "logits are no finite numbers after this epoch: lower learning_rate or mu. "
             "The last checkpoint, of an epoch before, is kept"
         )
-    answers = {"accuracy": predictions.accuracy(images.labels)}
-    if model.schemes:
-        block, scheme = list(model.schemes.items())[-1]
-        answers["last_block_accuracy"] = predictions.decoding_accuracy(block, scheme, images.labels)
+    answers = {"accuracy": 100 * (right / len(images))}
+    if last_block:
+        answers["last_block_accuracy"] = 100 * (decoded / len(images))
     return answers
 
 

@@ -41,7 +41,8 @@ class TrainingParameters:
         learning_rate, final_learning_rate: at the peak and at the end.
         batch_size: images in one optimiser step, over all processes.
         norm_batch: images that share batch statistics; batch_size is a multiple of it.
-        momentum, weight_decay: of SGD with Nesterov's momentum; the decay reaches every parameter.
+        momentum, weight_decay: of SGD with Nesterov's momentum.
+        decay_norms: the decay reaches every parameter; False spares gains and biases, timm's filter.
         randaugment, pad, flip: see Augmentation.
         precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes in it.
         evaluate_every: epochs between evaluations on the images held out (or of the test); the last is always one.
@@ -75,6 +76,7 @@ class TrainingParameters:
     norm_batch: int = 64
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    decay_norms: bool = True
     randaugment: str = ""
     pad: int = 1
     flip: bool = False

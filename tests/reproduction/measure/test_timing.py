@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 
 from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme
 from coded_resnext.network.cost import multiply_adds
@@ -16,8 +17,9 @@ from coded_resnext.reproduction.measure import timing
 def small(monkeypatch):
     """A small network in place of the paper's: two coded blocks, one with a projection, after one without codewords."""
 
-    def make():
-        return CodedResNeXt([1, 2], 10, 10, 1, width=4, schemes={"layer2": load_scheme(10, 10, 3)})
+    def make(coded=True):
+        schemes = {"layer2": load_scheme(10, 10, 3)} if coded else {}
+        return CodedResNeXt([1, 2], 10, 10, 1, width=4, schemes=schemes)
 
     monkeypatch.setattr(timing, "coded_resnext29_10x11d", make)
     return make().eval()
@@ -37,6 +39,17 @@ def test_the_record_has_all_that_the_notebook_shows(small):
     table = latency_table(record)
     assert len(table) == 12
     assert (table["lower quartile"] <= table["ms"]).all()
+
+
+def test_steps_as_a_gpu_makes_them(small, monkeypatch):
+    """In bfloat16 and compiled, but for the compiler's last step, which needs a C++ compiler on a CPU."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compiled(model, backend="aot_eager"))
+    monkeypatch.setattr(timing, "GPU_BATCH", 4)
+    rows = timing._fast_steps(rounds=2)
+    assert [row["network"] for row in rows] == ["plain", "coded"]
+    assert all((row["batch"], row["precision"], row["compiled"]) == (4, "bfloat16", True) for row in rows)
+    assert all(row["runs"] == 2 and row["seconds"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize("classes", [None, [3]])
