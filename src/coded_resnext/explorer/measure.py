@@ -226,8 +226,8 @@ def exit_points(subject: Subject, found: Predictions) -> tuple[Row, dict[str, li
         targets = [rows[key] for key in sorted(rows, reverse=True) if key < 100]
         policies[policy] = {
             "points": [_nobody_leaves(subject.model, record), *(_point(row, calibration) for row in targets)],
-            "curve": [[round(10 * row[key]) for key in ("multiply_adds", "accuracy")]
-                      for row in record["curves"] if row["policy"] == policy],
+            "curve": sorted([round(10 * row[key]) for key in ("multiply_adds", "accuracy")]
+                            for row in record["curves"] if row["policy"] == policy),
         }  # fmt: skip
         if calibration is not None:
             stays = torch.full((len(found.logits),), len(subject.model.schemes))

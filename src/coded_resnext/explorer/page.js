@@ -46,8 +46,9 @@
   let state = { ...start };
   const within = (value, low, high, otherwise) =>
     Number.isInteger(value) && value >= low && value <= high ? value : otherwise;
+  let fragment = location.hash; // our own copy: a frame in a notebook may have no address to change
   const read = () => {
-    const given = new URLSearchParams(location.hash.slice(1));
+    const given = new URLSearchParams(fragment.slice(1));
     const number = (key, low, high) => within(given.has(key) ? Number(given.get(key)) : NaN, low, high, start[key]);
     const next = { ...start };
     next.image = number("image", 0, images.length - 1);
@@ -64,13 +65,17 @@
     next.at = given.get("at") || "";
     return next;
   };
+  const remember = (next, how) => {
+    fragment = next;
+    try {
+      history[how](null, "", fragment);
+    } catch { /* such a frame keeps it to itself */ }
+  };
   const write = () => {
     const parts = Object.keys(start).filter((key) => key !== "at" && state[key] !== start[key])
       .map((key) => `${key}=${encodeURIComponent(state[key]).replaceAll("%3A", ":")}`);
     if (state.at) parts.push(`at=${encodeURIComponent(state.at)}`);
-    try {
-      history.replaceState(null, "", `#${parts.join("&")}`);
-    } catch { /* a frame without an address keeps its state to itself */ }
+    remember(`#${parts.join("&")}`, "replaceState");
   };
   const set = (changes) => {
     state = { ...state, ...changes };
@@ -214,8 +219,8 @@
     const answer = answerOf(image);
     $("what").replaceChildren(el("strong", {}, `Image ${state.image}: ${what(image)}. `),
       left < blocks.length
-        ? `It leaves at ${blocks[left]} as ${classes[answer]}${judged(image, answer)}, after ${tenths(data.spent[left])} % of the multiply-adds.`
-        : `The softmax answers ${classes[answer]} (${tenths(image.confidence)} %)${judged(image, answer)}.`);
+        ? `It leaves at ${blocks[left]} as ${classes[answer]}${judged(image, answer)}, after ${tenths(data.spent[left])}\u00a0% of the multiply-adds.`
+        : `The softmax answers ${classes[answer]} (${tenths(image.confidence)}\u00a0%)${judged(image, answer)}.`);
     const current = blocks.indexOf(state.block);
     for (const id of ["previous-block", "next-block", "save-energies"]) $(id).hidden = !coded;
     $("previous-block").disabled = current <= 0;
@@ -230,19 +235,19 @@
       const k = image.nearest[b];
       const drawn = bars(image, b);
       const more = el("span", { class: "more" },
-        `${thousandths(image.distance[b])} from its codeword; next ${classes[image.second[b]]}, ${thousandths(image.second_distance[b])}; margin ${thousandths(image.margin[b])}. ${tenths(data.spent[b])} % spent.`);
+        `${thousandths(image.distance[b])} from its codeword; next ${classes[image.second[b]]}, ${thousandths(image.second_distance[b])}; margin ${thousandths(image.margin[b])}. ${tenths(data.spent[b])}\u00a0% spent.`);
       const verdict = later
         ? el("span", { class: "verdict" }, `not computed: the image left at ${blocks[left]}`)
         : el("span", { class: "verdict" }, el("strong", {}, classes[k]), judged(image, k));
       const button = el("button", {
         type: "button", role: "radio", "aria-checked": String(name === state.block), tabindex: name === state.block ? "0" : "-1",
         class: later ? "block later" : "block", "data-value": name, onclick: () => set({ block: name }),
-        "aria-label": `${name}: ${later ? "not computed, the image left before" : `${classes[k]}${judged(image, k)}, margin ${thousandths(image.margin[b])}, ${tenths(data.spent[b])} % spent`}`,
+        "aria-label": `${name}: ${later ? "not computed, the image left before" : `${classes[k]}${judged(image, k)}, margin ${thousandths(image.margin[b])}, ${tenths(data.spent[b])}\u00a0% spent`}`,
       }, el("span", { class: "bars" }, later ? emptied(drawn, name) : drawn),
       el("span", { class: "said" }, el("span", { class: "name" }, name), verdict, later ? null : more));
       return button;
     }), el("p", { class: "small" }, left < blocks.length ? "softmax: not computed" :
-      `softmax: ${classes[image.answer]}, ${tenths(image.confidence)} %${judged(image, image.answer)}; ${tenths(data.spent[blocks.length])} % spent, decoding at every block included`),
+      `softmax: ${classes[image.answer]}, ${tenths(image.confidence)}\u00a0%${judged(image, image.answer)}; ${tenths(data.spent[blocks.length])}\u00a0% spent, decoding at every block included`),
     energiesNow(image, current));
   };
   const emptied = (drawn, name) => { // what was not computed is not shown either
@@ -298,7 +303,7 @@
     const asked = two ? [[classes[a], [a]], [classes[b], [b]], ["both together", [a, b]]] : [[classes[a], [a]]];
     const size = ([name, chosen]) => {
       const { sizes } = union(chosen);
-      return [name, ...sizes.flatMap((n, i) => [grouped(n), `${(100 * n / whole[i]).toFixed(1)} %`])];
+      return [name, ...sizes.flatMap((n, i) => [grouped(n), `${(100 * n / whole[i]).toFixed(1)}\u00a0%`])];
     };
     $("paths-text").replaceChildren(
       table("What is left when everything else is cut off", ["paths of", "parameters", "of all", "multiply-adds", "of all"], asked.map(size)),
@@ -335,10 +340,10 @@
     $("policy").value = state.policy;
     $("slider").max = points.length - 1;
     $("slider").value = state.threshold;
-    const said = `${hundredths(point.accuracy)} % right at ${hundredths(point.multiply_adds)} % of the multiply-adds`;
+    const said = `${hundredths(point.accuracy)}\u00a0% right at ${hundredths(point.multiply_adds)}\u00a0% of the multiply-adds`;
     $("slider").setAttribute("aria-valuetext", said);
     const lost = points[0].accuracy - point.accuracy;
-    $("tradeoff-text").replaceChildren(el("strong", {}, said), state.threshold ? `: ${hundredths(10000 - point.multiply_adds)} % saved for ${hundredths(lost)} points of accuracy, on ${grouped(data.exits.images)} test images.` : `: every image runs through the whole network; ${grouped(data.exits.images)} test images.`);
+    $("tradeoff-text").replaceChildren(el("strong", {}, said), state.threshold ? `: ${hundredths(10000 - point.multiply_adds)}\u00a0% saved for ${hundredths(lost)} points of accuracy, on ${grouped(data.exits.images)} test images.` : `: every image runs through the whole network; ${grouped(data.exits.images)} test images.`);
     const all = [...curve.map(([cost, right]) => [cost / 10, right / 10]), ...points.map((p) => [p.multiply_adds / 100, p.accuracy / 100])];
     const low = Math.floor(Math.min(...all.map(([cost]) => cost)) / 10) * 10, bottom = Math.floor(Math.min(...all.map(([, right]) => right)));
     const high = Math.ceil(Math.max(...all.map(([, right]) => right)));
@@ -352,7 +357,7 @@
       ...points.map((p, i) => svg("circle", { class: i === state.threshold ? "point on" : "point", cx: x(p.multiply_adds / 100), cy: y(p.accuracy / 100), r: i === state.threshold ? 6 : 3.5 })),
       text(188, 211, "multiply-adds, %", { "text-anchor": "middle" }), text(0, 8, "right, %")));
     const row = 24, names = [...blocks, "softmax"], most = Math.max(...point.exits);
-    $("leaving").replaceChildren(drawing(340, names.length * row + 20, `Where images leave: ${names.map((name, i) => `${name} ${tenths(point.exits[i])} %`).join(", ")}`,
+    $("leaving").replaceChildren(drawing(340, names.length * row + 20, `Where images leave: ${names.map((name, i) => `${name} ${tenths(point.exits[i])}\u00a0%`).join(", ")}`,
       text(0, 8, "leave at, % of the images"), ...names.flatMap((name, i) => {
         const top = 18 + i * row, length = 220 * point.exits[i] / most;
         return [text(0, top + 12, name), svg("rect", { class: "bar", x: 62, y: top + 2, width: Math.max(.6, length), height: 13, rx: 2 }),
@@ -384,7 +389,7 @@
         return [text(0, top + 13, distance, { class: "strong" }), svg("rect", { class: "bar", x: 28, y: top + 2, width: Math.max(.6, length), height: 14, rx: 2 }), text(34 + length, top + 13, rate.toFixed(2))];
       }));
     const shown = el("div", { class: "controls" }, blockSelect("confusions-block"), el("button", { type: "button", id: "save-confusions", onclick: () => save("confusions", [[state.block, figure]]) }, "Save as SVG"));
-    keepFocus(body, shown, el("p", { class: "said-now", role: "status" }, el("strong", {}, `${state.block}: ${grouped(of.wrong)} of ${grouped(data.confusions.images)} images wrong`), ` (${tenths(data.right.blocks[blocks.indexOf(state.block)])} % right).`),
+    keepFocus(body, shown, el("p", { class: "said-now", role: "status" }, el("strong", {}, `${state.block}: ${grouped(of.wrong)} of ${grouped(data.confusions.images)} images wrong`), ` (${tenths(data.right.blocks[blocks.indexOf(state.block)])}\u00a0% right).`),
       el("div", { class: "columns even" }, table("The most frequent confusions", ["is", "taken for", "images", "distance"],
         of.pairs.map(([k, other, count, distance]) => [classes[k], classes[other], String(count), String(distance)])),
       el("div", {}, el("figure", {}, figure), table("By distance", ["distance of codewords", "pairs of classes", "images confused", "per pair"],
@@ -414,7 +419,7 @@
     rows.sort((p, q) => (p.after - p.before) / p.each - (q.after - q.before) / q.each);
     const cut = rows.length > MANY ? rows.length - MANY : 0;
     if (cut) rows = rows.slice(0, MANY);
-    const percent = (count, of) => `${(100 * count / of).toFixed(1)} %`;
+    const percent = (count, of) => `${(100 * count / of).toFixed(1)}\u00a0%`;
     const largest = Math.max(...rows.map((row) => Math.abs(row.after - row.before) / row.each), .01);
     const change = (row) => {
       const width = 50 * (row.after - row.before) / row.each / largest;
@@ -483,18 +488,18 @@
     const link = event.target.closest?.("a[href^='#']");
     if (!link) return;
     event.preventDefault();
-    const wanted = new URLSearchParams(link.getAttribute("href").slice(1)), now = new URLSearchParams(location.hash.slice(1));
+    const wanted = new URLSearchParams(link.getAttribute("href").slice(1)), now = new URLSearchParams(fragment.slice(1));
     for (const [name, value] of wanted) now.set(name, value);
-    const fragment = `#${now.toString().replaceAll("%3A", ":")}`;
-    try {
-      history.pushState(null, "", fragment);
-    } catch {
-      state.at = wanted.get("at");
-    }
+    remember(`#${now.toString().replaceAll("%3A", ":")}`, "pushState");
     go();
   });
-  addEventListener("hashchange", go);
-  addEventListener("popstate", go);
+  const follow = () => {
+    if (fragment === location.hash) return; // one step back tells twice
+    fragment = location.hash;
+    go();
+  };
+  addEventListener("hashchange", follow);
+  addEventListener("popstate", follow);
   $("next-block").addEventListener("click", () => step(1));
   $("previous-block").addEventListener("click", () => step(-1));
   $("save-energies").addEventListener("click", () => save(`image-${state.image}`, [...$("blocks").querySelectorAll(".bars svg")].map((drawn, b) => [blocks[b], drawn])));
