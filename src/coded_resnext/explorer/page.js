@@ -432,7 +432,7 @@
     }));
     keepFocus($("removal-text"), el("p", { class: "said-now", role: "status" }, el("strong", {}, `Without branch ${n + 1} of ${name}: ${percent(sum(without), removal.images)} right`),
       `, ${percent(sum(removal.whole), removal.images)} with all. The branch works for ${rows.filter((row) => row.has).map((row) => row.label).join(", ") || "none of these classes"}.`),
-    table(`Classes without branch ${n + 1} of ${name}${cut ? `, the ${MANY} that lose most of ${MANY + cut}` : ""}; ${removal.images} images`, ["class", "the branch", "images", "right with it", "without it", "change, points", ""],
+    table(`Classes without branch ${n + 1} of ${name}${cut ? `, the ${MANY} that lose most of ${MANY + cut}` : ""}; ${removal.images} images`, ["class", "the branch", "images", "right with it", "without it", "change, points", "drawn"],
       rows.map((row) => [row.label, row.has ? "is in its codeword" : "is not", String(row.each), String(row.before), String(row.after), (100 * (row.after - row.before) / row.each).toFixed(1), change(row)])),
     el("p", {}, el("button", { type: "button", id: "save-removal", onclick: () => save("without-a-branch", [[state.remove, drawn]]) }, "Save as SVG")));
   };
@@ -488,7 +488,8 @@
     const link = event.target.closest?.("a[href^='#']");
     if (!link) return;
     event.preventDefault();
-    const wanted = new URLSearchParams(link.getAttribute("href").slice(1)), now = new URLSearchParams(fragment.slice(1));
+    const href = link.getAttribute("href").slice(1); // a link to a title, or one that says more
+    const wanted = new URLSearchParams(href.includes("=") ? href : `at=${href.replace("-title", "")}`), now = new URLSearchParams(fragment.slice(1));
     for (const [name, value] of wanted) now.set(name, value);
     remember(`#${now.toString().replaceAll("%3A", ":")}`, "pushState");
     go();

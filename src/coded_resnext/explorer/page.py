@@ -217,7 +217,7 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> st
     )
     return (
         f"<details><summary>{escape(title)}</summary>"
-        f'<div class="scroll tall" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<div class="scroll tall" tabindex="0" role="region" aria-label="Table: {escape(title)}">'
         f"<table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div></details>"
     )
 
