@@ -81,7 +81,7 @@ def test_numbers_are_pythons(visit, data):
             assert f"{number / 1000:.3f}" in said, name
         assert f"{data['spent'][b] / 10:.1f}" in said
         assert data["classes"][image["nearest"][b]] in said
-        label = rows.nth(b).locator("svg").get_attribute("aria-label")
+        label = rows.nth(b).locator(".bars svg").get_attribute("aria-label")
         assert all(f"{n + 1} {energy / 1000:.3f}" in label for n, energy in enumerate(image["energies"][b]))
     assert f"{image['confidence'] / 10:.1f}" in page.inner_text("#what")
 

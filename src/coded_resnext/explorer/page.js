@@ -38,10 +38,15 @@
         el(i ? "td" : "th", i ? {} : { scope: "row" }, value)))))));
 
   // ---- state, all of it in the fragment
+  const sum = (counts) => counts.reduce((total, count) => total + count, 0);
+  const missed = () => { // the branch that is missed most
+    const places = removal.without.flatMap((of, b) => of.map((counts, n) => [sum(counts), `${blocks[b]}:${n}`]));
+    return places.reduce((least, place) => place[0] < least[0] ? place : least)[1];
+  };
   const start = {
     image: Math.max(0, Object.values(data.first).find((i) => i !== null) ?? 0), block: blocks[0] || "",
     a: 0, b: 1, policy: policies.margin ? "margin" : Object.keys(policies)[0] || "", threshold: 0,
-    remove: coded ? `${blocks[0]}:0` : "", only: -1, exit: -1, wrong: 0, at: "",
+    remove: removal ? missed() : "", only: -1, exit: -1, wrong: 0, at: "",
   };
   let state = { ...start };
   const within = (value, low, high, otherwise) =>
@@ -139,7 +144,7 @@
   const place = (i) => i < blocks.length ? blocks[i] : "the softmax";
 
   const FIRST = [
-    ["easy", "Easy", "every block is right"], ["late", "Late", "only the end is right"],
+    ["easy", "Easy", "every block is right"], ["late", "Late", "decided at the end"],
     ["turned", "Wrong, then right", "the first block errs"], ["foreign", "Foreign", "of no class"],
   ];
   const ABSENT = { easy: "none is that easy", late: "none", turned: "none turned", foreign: "none was given" };
@@ -189,7 +194,7 @@
   const word = (b, k) => data.schemes[data.scheme_of[b]][k];
   const bars = (image, b) => {
     const slot = branches <= 12 ? 34 : 20, height = 66, top = 8, width = branches * slot;
-    const energies = image.energies[b], highest = Math.max(1600, ...image.energies.flat());
+    const energies = image.energies[b], highest = Math.max(1250, ...image.energies.flat());
     const y = (e) => top + height * (1 - e / highest);
     const nearest = word(b, image.nearest[b]), truth = image.label >= 0 ? word(b, image.label) : null;
     const parts = [svg("line", { class: "level", x1: 0, x2: width, y1: y(1000), y2: y(1000) })];
@@ -244,12 +249,14 @@
         class: later ? "block later" : "block", "data-value": name, onclick: () => set({ block: name }),
         "aria-label": `${name}: ${later ? "not computed, the image left before" : `${classes[k]}${judged(image, k)}, margin ${thousandths(image.margin[b])}, ${tenths(data.spent[b])}\u00a0% spent`}`,
       }, el("span", { class: "bars" }, later ? emptied(drawn, name) : drawn),
-      el("span", { class: "said" }, el("span", { class: "name" }, name), verdict, later ? null : more));
+      el("span", { class: "said" }, el("span", { class: "name" }, name), verdict, later ? null : more, later ? null : meter(data.spent[b])));
       return button;
     }), el("p", { class: "small" }, left < blocks.length ? "softmax: not computed" :
       `softmax: ${classes[image.answer]}, ${tenths(image.confidence)}\u00a0%${judged(image, image.answer)}; ${tenths(data.spent[blocks.length])}\u00a0% spent, decoding at every block included`),
     energiesNow(image, current));
   };
+  const meter = (share) => svg("svg", { class: "meter", viewBox: "0 0 1000 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { class: "all", width: 1000, height: 10 }), svg("rect", { class: "used", width: share, height: 10 }));
   const emptied = (drawn, name) => { // what was not computed is not shown either
     drawn.querySelectorAll(".bar, .stray, .slot, .dot").forEach((part) => part.remove());
     drawn.setAttribute("aria-label", `${name}: not computed`);
@@ -414,12 +421,12 @@
     })))));
     const [name, branch] = state.remove.split(":"), b = blocks.indexOf(name), n = Number(branch);
     const without = removal.without[b][n];
-    const sum = (counts) => counts.reduce((total, count) => total + count, 0);
     let rows = classes.map((label, k) => ({ label, has: word(b, k)[n] === "1", each: removal.each[k], before: removal.whole[k], after: without[k] })).filter((row) => row.each);
     rows.sort((p, q) => (p.after - p.before) / p.each - (q.after - q.before) / q.each);
     const cut = rows.length > MANY ? rows.length - MANY : 0;
     if (cut) rows = rows.slice(0, MANY);
     const percent = (count, of) => `${(100 * count / of).toFixed(1)}\u00a0%`;
+    const points = (row) => (100 * (row.after - row.before) / row.each).toFixed(1).replace("-", "\u2212");
     const largest = Math.max(...rows.map((row) => Math.abs(row.after - row.before) / row.each), .01);
     const change = (row) => {
       const width = 50 * (row.after - row.before) / row.each / largest;
@@ -428,12 +435,12 @@
     };
     const drawn = drawing(340, rows.length * 22 + 20, `Change of each class without ${name}, branch ${n + 1}`, text(0, 8, "points of accuracy lost (filled) or gained (outlined)"), ...rows.flatMap((row, i) => {
       const top = 18 + i * 22, width = 90 * (row.after - row.before) / row.each / largest;
-      return [text(0, top + 11, row.label.slice(0, 18)), svg("rect", { class: width < 0 ? "bar" : "gain", x: Math.min(230, 230 + width), y: top + 2, width: Math.abs(width), height: 11 }), text(336, top + 11, (100 * (row.after - row.before) / row.each).toFixed(1), { "text-anchor": "end" })];
+      return [text(0, top + 11, row.label.slice(0, 18)), svg("rect", { class: width < 0 ? "bar" : "gain", x: Math.min(230, 230 + width), y: top + 2, width: Math.abs(width), height: 11 }), text(336, top + 11, points(row), { "text-anchor": "end" })];
     }));
     keepFocus($("removal-text"), el("p", { class: "said-now", role: "status" }, el("strong", {}, `Without branch ${n + 1} of ${name}: ${percent(sum(without), removal.images)} right`),
       `, ${percent(sum(removal.whole), removal.images)} with all. The branch works for ${rows.filter((row) => row.has).map((row) => row.label).join(", ") || "none of these classes"}.`),
     table(`Classes without branch ${n + 1} of ${name}${cut ? `, the ${MANY} that lose most of ${MANY + cut}` : ""}; ${removal.images} images`, ["class", "the branch", "images", "right with it", "without it", "change, points", "drawn"],
-      rows.map((row) => [row.label, row.has ? "is in its codeword" : "is not", String(row.each), String(row.before), String(row.after), (100 * (row.after - row.before) / row.each).toFixed(1), change(row)])),
+      rows.map((row) => [row.label, row.has ? "in its codeword" : "not in it", String(row.each), String(row.before), String(row.after), points(row), change(row)])),
     el("p", {}, el("button", { type: "button", id: "save-removal", onclick: () => save("without-a-branch", [[state.remove, drawn]]) }, "Save as SVG")));
   };
 

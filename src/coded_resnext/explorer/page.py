@@ -112,7 +112,7 @@ def _tour(data: Mapping[str, Any]) -> str:
     exits = data["exits"].get("policies")
     steps = [
         (at_image("easy", start), "An easy image: the first coded block knows it already."),
-        (at_image("late", end), "A late one: only the last blocks agree on what it is."),
+        (at_image("late", end), "A late one: it is decided at the end."),
         (at_image("turned", start), "Wrong early, right late: step through the blocks and see it turn."),
         ("#a=0&b=1&at=classes" if blocks else None, "Two classes: what their paths share, and what both cost."),
         ("#threshold=1&at=threshold" if exits else f"#remove={start}:0&at=removal" if "images" in removal else None,
