@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +10,7 @@ from explorer_pages import HOSTILE, hostile_data, shipped_data, untrained_data
 
 from coded_resnext.__main__ import main
 from coded_resnext.explorer.page import as_json, explorer_page, make_page
+from coded_resnext.paths import PACKAGE, ROOT
 
 
 class Reader(HTMLParser):
@@ -93,6 +95,13 @@ def test_many_classes_stay_a_page(classes, branches, active):
     page = make_page(untrained_data(classes, branches, active, 1))
     assert len(page.html) < 5e6
     assert f"class {classes - 1:03d}" in Reader(page.html).cells
+
+
+def test_the_package_has_the_pages_parts():
+    """Files that are no Python come into a wheel by name alone."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    parts = {file.name for file in (PACKAGE / "explorer").iterdir() if file.is_file() and file.suffix != ".py"}
+    assert set(listed["coded_resnext.explorer"]) == parts
 
 
 def test_the_command_writes_one_file(run_folder, digit_folder, tmp_path, capsys):

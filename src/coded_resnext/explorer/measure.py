@@ -6,7 +6,7 @@ Numbers are whole thousandths or tenths of what is shown: a browser then shows t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,8 @@ def exit_points(subject: Subject, found: Predictions) -> tuple[Row, dict[str, li
         return {"why": "A plain network decodes nothing in between, so it stops nowhere."}, {}
     record = read_record(training["preset"], "exits", training["name"])
     if record is None:
-        return {"why": f"There is no exits record of {training['preset']}, {training['name']}."}, {}
+        makes = f"python -m coded_resnext evaluate {training['preset']} exits"
+        return {"why": f"There is no exits record of {training['preset']}, {training['name']}: {makes} makes it."}, {}
     if record["checkpoint"] != subject.checkpoint.weights_hash:
         return {"why": "The exits record is of other weights than these."}, {}
     try:
@@ -261,9 +262,9 @@ def first_four(
 ) -> dict[str, int | None]:
     """An image of each kind, None where there is none: the most telling one, not the first.
 
-    `easy`: right at every block, with the largest margin at the first. `late`: right at the last block, wrong or within
-    the smallest margins before. `turned`: the first block is surest of a wrong class, the network right. `foreign`: of
-    no class, with the largest confidence.
+    `easy`: right at every block, with the largest margin at the first. `late`: right at the last block and wrong at
+    the one before or, where there is none such, within the smallest margins. `turned`: the first block is surest of a
+    wrong class, the network right. `foreign`: of no class, with the largest confidence.
     """
     confidence, answer = found.logits.softmax(1).max(1)
     picked: dict[str, int | None] = dict.fromkeys(("easy", "late", "turned", "foreign"))
@@ -272,11 +273,11 @@ def first_four(
     if answers:
         said = list(answers.values())
         everywhere = torch.stack([one["nearest"] == labels for one in said]) & right
-        first, last = said[0], said[-1]
+        first = said[0]
         streak = everywhere.flip(0).cumprod(0).sum(0)  # blocks at the end that are right
         smallest = torch.stack([one["margin"] for one in said[:-1] or said]).sum(0)
         picked["easy"] = _best(everywhere.all(0), first["margin"])
-        late = right & (last["nearest"] == labels) & (streak == 1 if len(said) > 1 else streak >= 0)
+        late = right & (streak == 1)
         picked["late"] = _best(late, -smallest) if late.any() else _best(right & everywhere[-1], -smallest)
         picked["turned"] = _best(right & ~everywhere[0], first["margin"])
     else:
@@ -385,7 +386,7 @@ def _hits(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels[logits.argmax(1) == labels], minlength=classes)
 
 
-def _thousandths(values: Tensor | Sequence[float]) -> list[int]:
-    return [round(1000 * value) for value in torch.as_tensor(values).tolist()]
+def _thousandths(values: Tensor) -> list[int]:
+    return [round(1000 * value) for value in values.tolist()]
 
 

@@ -193,17 +193,17 @@
 
   const word = (b, k) => data.schemes[data.scheme_of[b]][k];
   const bars = (image, b) => {
-    const slot = branches <= 12 ? 34 : 20, height = 66, top = 8, width = branches * slot;
+    const slot = branches <= 12 ? 34 : 14, height = 66, top = 8, width = branches * slot;
     const energies = image.energies[b], highest = Math.max(1250, ...image.energies.flat());
     const y = (e) => top + height * (1 - e / highest);
     const nearest = word(b, image.nearest[b]), truth = image.label >= 0 ? word(b, image.label) : null;
     const parts = [svg("line", { class: "level", x1: 0, x2: width, y1: y(1000), y2: y(1000) })];
     energies.forEach((e, n) => {
       const x = n * slot;
-      if (nearest[n] === "1") parts.push(svg("rect", { class: "slot", x: x + 2, y: y(1000), width: slot - 4, height: y(0) - y(1000), rx: 3 }));
+      if (nearest[n] === "1") parts.push(svg("rect", { class: "slot", x: x + slot * .06, y: y(1000), width: slot * .88, height: y(0) - y(1000), rx: 3 }));
       parts.push(svg("rect", { class: nearest[n] === "1" ? "bar" : "stray", x: x + slot * .27, y: y(e), width: slot * .46, height: Math.max(.8, y(0) - y(e)), rx: 1.5 },
         svg("title", {}, `branch ${n + 1}: ${thousandths(e)}`)));
-      parts.push(text(x + slot / 2, top + height + 12, n + 1, { "text-anchor": "middle" }));
+      if (branches <= 12 || n % 4 === 0) parts.push(text(x + slot / 2, top + height + 12, n + 1, { "text-anchor": "middle" }));
       if (truth && truth[n] === "1") parts.push(svg("circle", { class: "dot", cx: x + slot / 2, cy: top + height + 19, r: 2.2 }));
     });
     parts.push(svg("line", { class: "axis", x1: 0, x2: width, y1: y(0), y2: y(0) }));
@@ -319,7 +319,7 @@
         : el("p", { class: "small" }, "Choose another class to see what the two share."));
   };
   const wide = (drawn, width) => {
-    if (branches > 12) drawn.style.minWidth = `${width * .8}px`;
+    if (branches > 12) drawn.style.minWidth = `${width}px`;
     return drawn;
   };
 
@@ -389,18 +389,19 @@
     }
     const of = data.confusions.blocks[blocks.indexOf(state.block)];
     const rates = of.by_distance.map(([distance, pairs, count]) => [distance, pairs, count, count / pairs]);
+    const few = (rate) => rate === 0 || rate >= .1 ? rate.toFixed(2) : rate.toPrecision(2);
     const most = Math.max(...rates.map((rate) => rate[3]), 1e-9), row = 26;
-    const figure = drawing(340, rates.length * row + 20, `Images confused per pair of classes, by distance of the codewords: ${rates.map(([d, , , rate]) => `${d}: ${rate.toFixed(2)}`).join(", ")}`,
+    const figure = drawing(340, rates.length * row + 20, `Images confused per pair of classes, by distance of the codewords: ${rates.map(([d, , , rate]) => `${d}: ${few(rate)}`).join(", ")}`,
       text(0, 8, "distance: images confused per pair of classes"), ...rates.flatMap(([distance, , , rate], i) => {
         const top = 18 + i * row, length = 230 * rate / most;
-        return [text(0, top + 13, distance, { class: "strong" }), svg("rect", { class: "bar", x: 28, y: top + 2, width: Math.max(.6, length), height: 14, rx: 2 }), text(34 + length, top + 13, rate.toFixed(2))];
+        return [text(0, top + 13, distance, { class: "strong" }), svg("rect", { class: "bar", x: 28, y: top + 2, width: Math.max(.6, length), height: 14, rx: 2 }), text(34 + length, top + 13, few(rate))];
       }));
     const shown = el("div", { class: "controls" }, blockSelect("confusions-block"), el("button", { type: "button", id: "save-confusions", onclick: () => save("confusions", [[state.block, figure]]) }, "Save as SVG"));
     keepFocus(body, shown, el("p", { class: "said-now", role: "status" }, el("strong", {}, `${state.block}: ${grouped(of.wrong)} of ${grouped(data.confusions.images)} images wrong`), ` (${tenths(data.right.blocks[blocks.indexOf(state.block)])}\u00a0% right).`),
       el("div", { class: "columns even" }, table("The most frequent confusions", ["is", "taken for", "images", "distance"],
         of.pairs.map(([k, other, count, distance]) => [classes[k], classes[other], String(count), String(distance)])),
       el("div", {}, el("figure", {}, figure), table("By distance", ["distance of codewords", "pairs of classes", "images confused", "per pair"],
-        rates.map(([d, pairs, count, rate]) => [String(d), String(pairs), String(count), rate.toFixed(2)])))));
+        rates.map(([d, pairs, count, rate]) => [String(d), String(pairs), String(count), few(rate)])))));
   };
 
   // ---- a branch less
