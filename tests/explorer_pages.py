@@ -1,11 +1,12 @@
 """The data of pages that nobody has to train for: shipped weights, drawn images, and any number of classes."""
 
 import copy
+import itertools
 
 import numpy as np
 import torch
 
-from coded_resnext import CodedResNeXt, design_scheme
+from coded_resnext import CodedResNeXt, CodingScheme
 from coded_resnext.data.sets import ImageSet
 from coded_resnext.explorer.measure import Subject, describe, open_subject
 from coded_resnext.explorer.pictures import FOREIGN, Pictures
@@ -51,7 +52,10 @@ def hostile_data(data: dict) -> dict:
 def untrained_data(num_classes: int, num_branches: int, num_active: int, per_class: int) -> dict:
     """Of a network for so many classes that has learned nothing."""
     torch.manual_seed(0)
-    scheme = design_scheme(num_classes, num_branches, num_active, time_limit=5.0)
+    every = np.array(list(itertools.islice(itertools.combinations(range(num_branches), num_active), 20 * num_classes)))
+    words = np.zeros((num_classes, num_branches), dtype=int)
+    np.put_along_axis(words, np.random.default_rng(0).choice(every, num_classes, replace=False), 1, axis=1)
+    scheme = CodingScheme(words)  # any distinct words: a designed scheme takes seconds and shows nothing more
     model = CodedResNeXt([1, 1, 1], num_classes, num_branches, 2, width=4, schemes={"layer2": scheme, "layer3": scheme})
     names = [f"class {k:03d}" for k in range(num_classes)]
     about = {"name": "drawn", "classes": names, "image_size": 16, "mean": [0.5] * 3, "std": [0.25] * 3, "crop": False}
