@@ -184,12 +184,21 @@
     const shown = visible();
     $("filtered").textContent = `${shown.length} of ${images.length} images${state.threshold ? `, with the threshold chosen below` : ""}; × marks wrong answers`;
     const tab = shown.includes(state.image) ? state.image : shown[0];
-    refill($("thumbnails"), ...shown.map((i) => el("button", {
-      type: "button", role: "radio", "aria-checked": String(i === state.image), tabindex: i === tab ? "0" : "-1", "data-value": i,
-      class: isWrong(images[i]) ? "cross" : null, "aria-label": `Image ${i}: ${what(images[i])}${isWrong(images[i]) ? ", wrong" : ""}`,
-      title: what(images[i]), onclick: () => set({ image: i }),
-    }, el("img", { src: images[i].picture, alt: "" }))));
+    const drawn = shown.map((i) => `${i}${isWrong(images[i])}`).join();
+    if (drawn !== thumbnailsDrawn) {
+      thumbnailsDrawn = drawn;
+      refill($("thumbnails"), ...shown.map((i) => el("button", {
+        type: "button", role: "radio", "data-value": i, class: isWrong(images[i]) ? "cross" : null, title: what(images[i]),
+        "aria-label": `Image ${i}: ${what(images[i])}${isWrong(images[i]) ? ", wrong" : ""}`, onclick: () => set({ image: i }),
+      }, el("img", { src: images[i].picture, alt: "", loading: "lazy", decoding: "async" }))));
+    }
+    $("thumbnails").querySelectorAll("[role=radio]").forEach((button) => {
+      const i = Number(button.dataset.value);
+      button.setAttribute("aria-checked", String(i === state.image));
+      button.tabIndex = i === tab ? 0 : -1;
+    });
   };
+  let thumbnailsDrawn = null; // two hundred pictures are not drawn again at every step
 
   const word = (b, k) => data.schemes[data.scheme_of[b]][k];
   const bars = (image, b) => {
@@ -442,7 +451,7 @@
       `, ${percent(sum(removal.whole), removal.images)} with all. The branch works for ${rows.filter((row) => row.has).map((row) => row.label).join(", ") || "none of these classes"}.`),
     table(`Classes without branch ${n + 1} of ${name}${cut ? `, the ${MANY} that lose most of ${MANY + cut}` : ""}; ${removal.images} images`, ["class", "the branch", "images", "right with it", "without it", "change, points", "drawn"],
       rows.map((row) => [row.label, row.has ? "in its codeword" : "not in it", String(row.each), String(row.before), String(row.after), points(row), change(row)])),
-    el("p", {}, el("button", { type: "button", id: "save-removal", onclick: () => save("without-a-branch", [[state.remove, drawn]]) }, "Save as SVG")));
+    el("p", {}, el("button", { type: "button", id: "save-removal", onclick: () => save("without-a-branch", [[`without branch ${n + 1} of ${name}`, drawn]]) }, "Save as SVG")));
   };
 
   // ---- a drawing as a file, with its look written into it
