@@ -18,11 +18,12 @@ SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
 
-.PHONY: help reproduce figures test test-slow lint cifar-gpu rehearse-gpu lab publish schemes bench clean
+.PHONY: help reproduce figures test test-slow test-browser lint cifar-gpu rehearse-gpu lab publish schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make schemes     the built-in coding schemes again, from nothing; they must come out the same'
+	@echo 'make test-browser the explorer in Chromium; says what it wants where that is not installed'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
 	@echo 'make rehearse-gpu   what scripts/gpu does on a card, here with tiny settings; ten minutes'
@@ -50,6 +51,14 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
+
+# Installs nothing: a browser is the system's, and playwright would be the only package that brings its own.
+test-browser: $(INSTALLED)
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+		|| { echo 'the explorer is tested in Chromium: apt-get install chromium'; exit 1; }
+	@$(PYTHON) -c 'import playwright, axe_playwright_python' 2>/dev/null \
+		|| { echo 'this wants two packages: $(PYTHON) -m pip install playwright axe-playwright-python'; exit 1; }
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/explorer/test_browser.py
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

@@ -15,6 +15,7 @@ FROZEN = {
     "schemes": ["--write"],
     "export": ["--checkpoint", "--classes", "--out", "--onnx", "--batch", "--energies"],
     "predict": ["images", "--model"],
+    "explore": ["--model", "--images", "--out"],
     "bench": ["--rounds"],
     "bench-exits": ["preset", "run", "--rounds", "--images"],
     "weights": ["preset", "run"],

@@ -22,9 +22,10 @@ MAY_IMPORT = {  # the root's files always
     "reproduction.records": {"training"},  # its parameters, which import no torch
     "reproduction.figures": {"reproduction.records", "codes"},
     "reproduction.measure": {*LIBRARY, "reproduction.records"},
+    "explorer": {*LIBRARY, "reproduction.records"},  # above both layers: nothing imports it
     "reproduction.notebooks": {*LIBRARY, "reproduction.records", "reproduction.figures", "reproduction.measure"},
 }
-MOST_ARROWS = 33
+MOST_ARROWS = 33  # of the two layers; the explorer stands above both
 
 
 def room_of(module: str) -> str:
@@ -62,7 +63,7 @@ def test_every_room_imports_what_it_may():
     drawn = arrows()
     assert {room for room, _ in drawn} | {room for _, room in drawn} == set(MAY_IMPORT), "an empty room, or a new one"
     assert not {(room, other) for room, other in drawn if other not in MAY_IMPORT[room]}
-    assert len(drawn) <= MOST_ARROWS
+    assert sum(room != "explorer" for room, _ in drawn) <= MOST_ARROWS
 
 
 def test_the_table_has_no_cycle():

@@ -143,6 +143,13 @@ def _predict(options: argparse.Namespace) -> None:
         print(f"{image}: {classifier.describe(image)}")
 
 
+def _explore(options: argparse.Namespace) -> None:
+    from .explorer.page import explorer_page
+
+    path = explorer_page(options.model, options.images).save(options.out)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, open it in a browser")
+
+
 def _bench(options: argparse.Namespace) -> None:
     from .reproduction.figures.tables import step_table
     from .reproduction.figures.text import as_text
@@ -255,6 +262,11 @@ COMMANDS = {
     "predict": Command("classify image files", _predict, (
         _argument("images", nargs="+", type=Path),
         _argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file"),
+    )),
+    "explore": Command("a page that looks into a network, as one HTML file", _explore, (
+        _argument("--model", required=True, help="a name in data/weights, or a run's folder"),
+        _argument("--images", type=Path, help="a folder <class>/<image>; the network's own test images by default"),
+        _argument("--out", type=Path, default=Path("explorer.html"), help="the file; explorer.html by default"),
     )),
     "bench": Command("time and memory of a training step: plain, coded, written out", _bench, (ROUNDS,)),
     "bench-exits": Command("time an image takes: whole network, early exit as calibrated", _bench_exits, (
