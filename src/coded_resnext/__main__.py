@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from . import paths
 from .errors import CodedResNeXtError, Refused, unknown
+
+if TYPE_CHECKING:
+    from .network.model import CodedResNeXt
 
 OF_THE_EXTRA = ("pandas", "matplotlib", "papermill", "nbformat")  # "reproduction": what commands import of it
 
@@ -126,7 +130,7 @@ def _export(options: argparse.Namespace) -> None:
     from .reproduction.measure.stages import recorded_threshold
     from .subnetworks.export import export
 
-    names = [name.strip() for name in options.classes.split(",") if name.strip()]
+    names = _class_names(options.classes)
     print(
         export(
             options.checkpoint, names, out=options.out, onnx=options.onnx, batch=options.batch,
@@ -136,11 +140,38 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from .subnetworks.classify import load_classifier
+    from .subnetworks.classify import classify_files, load_classifier
 
     classifier = load_classifier(options.model)
-    for image in options.images:
-        print(f"{image}: {classifier.describe(image)}")
+    stops = _stops(classifier.model, classifier.checkpoint.folder) if classifier.checkpoint else None
+    bad, resized = [], False
+    for path, answer in classify_files(classifier, options.images, stops):
+        if isinstance(answer, CodedResNeXtError):
+            bad.append(answer)
+            if options.json:
+                print(json.dumps({"file": str(path), "error": str(answer)}, ensure_ascii=False), flush=True)
+            continue
+        if not resized and not classifier.fits(answer.size):
+            resized, size = True, classifier.preparation.image_size
+            print(f"note: images are cropped to their middle and resized to {size}x{size}, as {path} of "
+                  f"{answer.size[0]}x{answer.size[1]}", file=sys.stderr)  # fmt: skip
+        said = json.dumps({"file": str(path)} | answer.as_json(), ensure_ascii=False) if options.json else None
+        print(said or f"{path}: {answer.in_words()}", flush=True)
+    for error in bad[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if bad:
+        raise bad[-1]
+
+
+def _stops(model: CodedResNeXt, folder: Path) -> Callable[..., str] | None:
+    """Where early exit would have left with one image, by the calibration in a network's folder; None without one."""
+    from .early_exit.targets import calibrated_rule
+
+    rule = calibrated_rule(model, folder)
+    if rule is None:
+        return None
+    places = [*model.schemes, "softmax"]
+    return lambda energies, logits: places[int(rule.simulate(energies, logits).exits[0])]
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -180,10 +211,10 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from .reproduction.measure.ship import calibrate_shipped
+    from .reproduction.measure.ship import calibrate_named
 
-    calibration = calibrate_shipped(options.weights)
-    print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")
+    calibration, path = calibrate_named(options.weights)
+    print(f"{len(calibration.targets)} targets from {calibration.images} held-out images: {path}")
 
 
 def _publish(options: argparse.Namespace) -> None:
@@ -202,6 +233,7 @@ class Command(NamedTuple):
 
 PRESET = _argument("preset", nargs="?", default="digits", help="a file of notebooks/presets, without .yaml")
 PARAMETER = _argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
 ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
 
 COMMANDS = {
@@ -245,16 +277,18 @@ COMMANDS = {
         _argument("--write", action="store_true", help="replace those that come out otherwise"),
     )),
     "export": Command("cut the paths of some classes out of a network, as a file", _export, (
-        _argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>"),
-        _argument("--classes", required=True, help="names with commas between: cat,dog"),
+        _argument("--checkpoint", "--model", required=True, dest="checkpoint", help=NETWORK),
+        _argument("--classes", required=True, action="append",
+                  help="names with commas between: cat,dog; or one name each time, for names that have commas"),
         _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
         _argument("--onnx", type=Path, help="an ONNX file"),
         _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
     )),
     "predict": Command("classify image files", _predict, (
-        _argument("images", nargs="+", type=Path),
-        _argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file"),
+        _argument("images", nargs="+", type=Path, help="files, or folders that are walked"),
+        _argument("--model", required=True, help=f"{NETWORK}; also a subnetwork's folder or an .onnx file"),
+        _argument("--json", action="store_true", help="one JSON object a line"),
     )),
     "bench": Command("time and memory of a training step: plain, coded, written out", _bench, (ROUNDS,)),
     "bench-exits": Command("time an image takes: whole network, early exit as calibrated", _bench_exits, (
@@ -267,14 +301,20 @@ COMMANDS = {
         _argument("preset"),
         _argument("run"),
     )),
-    "calibrate": Command("early-exit thresholds of shipped weights, kept beside them", _calibrate, (
-        _argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained"),
+    "calibrate": Command("early-exit thresholds of a network, from its held-out images; kept beside it", _calibrate, (
+        _argument("weights", help=NETWORK),
     )),
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
         _argument("--rounds", type=int, default=30, help="alternations that are timed"),
     )),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
 }  # fmt: skip
+
+
+def _class_names(given: Sequence[str]) -> list[str]:
+    """Of --classes given once, what stands between commas; given several times, each as it is."""
+    names = given if len(given) > 1 else given[0].split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:

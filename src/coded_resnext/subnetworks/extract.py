@@ -95,6 +95,8 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
     subnetwork = Subnetwork(model.options, codewords, chosen).to(model.fc.weight).eval()  # before: nothing is rounded
     subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))
     subnetwork.check = check_equal(model, subnetwork)
+    if model.preparation is not None:
+        subnetwork.class_names, subnetwork.preparation = tuple(model.class_names[k] for k in chosen), model.preparation
     return subnetwork
 
 
@@ -129,9 +131,13 @@ def check_equal(model: CodedResNeXt, subnetwork: Subnetwork) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CHECK_BATCH, model.conv1.in_channels, side, side, generator=generator).to(weight)
     masks = {name: mask.to(weight.device) for name, mask in class_mask(model.schemes, subnetwork.classes).items()}
-    was_training = model.training
-    logits, energies = model.eval()(images, return_energies=True, branch_mask=masks)
-    model.train(was_training)
+    was_training, preparation = model.training, model.preparation
+    model.preparation = None  # these are no images: nothing is to be said of them
+    try:
+        logits, energies = model.eval()(images, return_energies=True, branch_mask=masks)
+    finally:
+        model.train(was_training)
+        model.preparation = preparation
     cut_logits, cut_energies = subnetwork.eval()(images, return_energies=True)
     # All logits are sums of the same features, and one class's may cancel to nearly nothing: the largest has the scale.
     triples = [(cut_logits, logits[:, list(subnetwork.classes)], logits)]
