@@ -8,7 +8,7 @@ FROZEN = {
     "reproduce": ["preset", "--force"],
     "figures": ["preset"],
     "run": ["notebook", "-p", "--parameter"],
-    "train": ["preset", "run", "--like", "-p", "--parameter", "--force"],
+    "train": ["preset", "run", "--data", "--like", "-p", "--parameter", "--force"],
     "evaluate": ["preset", "stages", "--force"],
     "together": ["preset", "runs", "--suffix", "-p", "--parameter"],
     "design": ["--classes", "--branches", "--active", "--seed", "--time-limit", "--output"],

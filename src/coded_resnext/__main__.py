@@ -6,14 +6,14 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from . import paths
-from .errors import CodedResNeXtError, Refused, unknown
+from .errors import CodedResNeXtError, Missing, Refused, unknown
 
 if TYPE_CHECKING:
     from .network.model import CodedResNeXt
@@ -25,6 +25,16 @@ Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 def _argument(*flags: str, **options: Any) -> Argument:
     return flags, options
+
+
+class _Pair(argparse.Action):
+    """Collects KEY=VALUE and KEY VALUE, several in a row too."""
+
+    def __call__(self, parser: Any, namespace: Any, given: Any, option: str | None = None) -> None:
+        pairs = list(getattr(namespace, self.dest))
+        if len(given) == 2 and "=" not in given[0]:
+            given = ["=".join(given)]
+        setattr(namespace, self.dest, [*pairs, *given])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,13 +70,13 @@ def _parser() -> argparse.ArgumentParser:
 def _reproduce(options: argparse.Namespace) -> None:
     from .reproduction.notebooks.reproduce import reproduce
 
-    reproduce(options.preset, force=options.force)
+    reproduce(_preset(options.preset), force=options.force)
 
 
 def _figures(options: argparse.Namespace) -> None:
     from .reproduction.figures.gallery import redraw
 
-    redraw(options.preset)
+    redraw(_preset(options.preset))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -83,9 +93,18 @@ def _train(options: argparse.Namespace) -> None:
     from .reproduction.measure.train import train
     from .reproduction.records.presets import load_preset, variant
 
-    listed = load_preset(options.preset).runs
-    like = options.like or (options.run if options.run in listed else next(iter(listed)))
-    record = train(variant(options.preset, like, options.run, _values(options.parameter)), force=options.force)
+    preset, run = options.preset or "digits", options.run or "coded-s0"
+    if options.data is not None:  # the preset is made of it, and what may follow is the run
+        if options.run:
+            raise Refused(f"--data makes the preset: leave out {options.preset!r}, and give the run's name alone")
+        preset, run = str(options.data), options.preset or run
+        if not options.data.is_dir():
+            raise Missing(f"there is no folder {options.data}")
+    values = _values(options.parameter)
+    preset = _preset(preset, values if options.data is not None else {})
+    listed = load_preset(preset).runs
+    like = options.like or (run if run in listed else next(iter(listed)))
+    record = train(variant(preset, like, run, values), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 
@@ -96,14 +115,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     for stage in options.stages or STAGES:
         if stage not in STAGES:
             raise Refused(unknown("stage", stage, STAGES))
-        records = evaluate(stage, EvaluationParameters(options.preset, force=options.force))
+        records = evaluate(stage, EvaluationParameters(_preset(options.preset), force=options.force))
         print(f"{stage}: {', '.join(record['name'] for record in records)}", flush=True)
 
 
 def _together(options: argparse.Namespace) -> None:
     from .reproduction.measure.side_by_side import train_together
 
-    train_together(options.preset, options.runs, _values(options.parameter), options.suffix)
+    train_together(_preset(options.preset), options.runs, _values(options.parameter), options.suffix)
 
 
 def _design(options: argparse.Namespace) -> None:
@@ -187,7 +206,22 @@ def _bench_exits(options: argparse.Namespace) -> None:
     from .reproduction.figures.text import as_text
     from .reproduction.measure.timing import time_exits
 
-    print(as_text(timing_table(time_exits(options.preset, options.run, options.rounds, options.images))))
+    print(as_text(timing_table(time_exits(*_run_of(options), options.rounds, options.images))))
+
+
+def _run_of(options: argparse.Namespace) -> tuple[str, str]:
+    """The preset and the run of a network: both given, or one name that `find_model` knows."""
+    from .network.weights import RUN, find_model
+    from .reproduction.records.presets import preset_names
+    from .training.checkpoint import named_checkpoint
+
+    given = options.preset
+    if given not in preset_names() and Path(given).suffix not in (".yaml", ".yml"):
+        training = named_checkpoint(given).description.parameters
+        if find_model(given).kind == RUN and not (paths.RUNS / training["preset"] / training["name"]).is_dir():
+            raise Missing(f"{given} is not in {paths.RUNS}: set CODED_RESNEXT_OUT to where it was trained")
+        return training["preset"], training["name"]
+    return _preset(given), options.run
 
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:
@@ -202,7 +236,7 @@ def _bench_subnetwork(options: argparse.Namespace) -> None:
 def _weights(options: argparse.Namespace) -> None:
     from .reproduction.measure.ship import file_weights
 
-    card = file_weights(options.preset, options.run)
+    card = file_weights(_preset(options.preset), options.run)
     accuracy = card["accuracy"]
     print(
         f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
@@ -220,7 +254,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 def _publish(options: argparse.Namespace) -> None:
     from .reproduction.notebooks.publish import publish
 
-    print("\n".join(publish(options.preset)))
+    print("\n".join(publish(_preset(options.preset))))
 
 
 class Command(NamedTuple):
@@ -231,8 +265,14 @@ class Command(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-PRESET = _argument("preset", nargs="?", default="digits", help="a file of notebooks/presets, without .yaml")
-PARAMETER = _argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+PRESET = _argument(
+    "preset", nargs="?", default="digits",
+    help="a name in notebooks/presets, the path of a preset file, or a folder of images, which gets one",
+)  # fmt: skip
+PARAMETER = _argument(
+    "-p", "--parameter", action=_Pair, nargs="+", default=[], metavar="KEY=VALUE",
+    help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
+)  # fmt: skip
 NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
 ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
 
@@ -248,8 +288,9 @@ COMMANDS = {
     )),
     # no --preset or --run: torchrun would take some of them for its own
     "train": Command("train one run without a notebook; works under torchrun", _train, (
-        PRESET,
-        _argument("run", nargs="?", default="coded-s0", help="a run that the preset lists, or a new name"),
+        _argument("preset", nargs="?", help="as for reproduce; digits by default"),
+        _argument("run", nargs="?", help="a run that the preset lists, or a new name; coded-s0 by default"),
+        _argument("--data", type=Path, metavar="FOLDER", help="a folder of images: a preset is made for it"),
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,
         _argument("--force", action="store_true", help="train from the beginning whatever is there"),
@@ -309,6 +350,19 @@ COMMANDS = {
     )),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
 }  # fmt: skip
+
+
+def _preset(given: str, changes: Mapping[str, Any] | None = None) -> str:
+    """A preset's name, whatever it is given by: its name, its file, or a folder of images.
+
+    `changes` go into the preset that is made for a folder.
+    """
+    from .reproduction.records.presets import own_preset, preset_name, preset_names
+
+    folder = Path(given)
+    if given not in preset_names() and folder.is_dir():
+        given = str(own_preset(folder, changes))
+    return preset_name(given)
 
 
 def _class_names(given: Sequence[str]) -> list[str]:
