@@ -27,19 +27,9 @@ def _argument(*flags: str, **options: Any) -> Argument:
     return flags, options
 
 
-class _Pair(argparse.Action):
-    """Collects KEY=VALUE and KEY VALUE, several in a row too."""
-
-    def __call__(self, parser: Any, namespace: Any, given: Any, option: str | None = None) -> None:
-        pairs = list(getattr(namespace, self.dest))
-        if len(given) == 2 and "=" not in given[0]:
-            given = ["=".join(given)]
-        setattr(namespace, self.dest, [*pairs, *given])
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 for an error that is the user's to mend."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_as_pairs(sys.argv[1:] if arguments is None else arguments))
     try:
         options.command(options)
     except (CodedResNeXtError, OSError) as error:
@@ -270,7 +260,7 @@ PRESET = _argument(
     help="a name in notebooks/presets, the path of a preset file, or a folder of images, which gets one",
 )  # fmt: skip
 PARAMETER = _argument(
-    "-p", "--parameter", action=_Pair, nargs="+", default=[], metavar="KEY=VALUE",
+    "-p", "--parameter", action="append", default=[], metavar="KEY=VALUE",
     help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
 )  # fmt: skip
 NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
@@ -369,6 +359,19 @@ def _class_names(given: Sequence[str]) -> list[str]:
     """Of --classes given once, what stands between commas; given several times, each as it is."""
     names = given if len(given) > 1 else given[0].split(",")
     return [name.strip() for name in names if name.strip()]
+
+
+def _as_pairs(arguments: Sequence[str]) -> list[str]:
+    """papermill's -p KEY VALUE as -p KEY=VALUE."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument in ("-p", "--parameter"):
+            key = next(rest, None)
+            value = next(rest, None) if key is not None and key.isidentifier() else None
+            joined += [] if key is None else [key if value is None else f"{key}={value}"]
+    return joined
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:
