@@ -18,6 +18,8 @@ ROOT = _CHECKOUT if IS_CHECKOUT else Path.cwd()
 
 NOTEBOOKS = ROOT / "notebooks"
 PRESETS = NOTEBOOKS / "presets"
+if not IS_CHECKOUT and not PRESETS.is_dir():
+    PRESETS = PACKAGE / "presets"  # what setup.py puts into the wheel
 PAPER = ROOT / "data" / "paper"
 COMMITTED_RESULTS = ROOT / "data" / "results"
 WEIGHTS = ROOT / "data" / "weights"

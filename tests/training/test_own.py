@@ -1,8 +1,11 @@
 """Images of one's own: what a folder says of them, the recipe that the rules make of it, and its preset file."""
 
+import re
+import shlex
 from pathlib import Path
 
 import drawn
+import numpy as np
 import pytest
 import yaml
 from image_folders import make_folder
@@ -131,3 +134,40 @@ def test_from_photographs_to_answers(tmp_path, capsys):
     cut = CodedResNeXt.from_pretrained(tmp_path / "two")
     assert cut.class_names == ("猫", "l'été $5")
     assert cut(cut.preprocess(picture)).shape == (1, 2)
+
+
+def test_the_readmes_section_runs(tmp_path, monkeypatch, capsys):
+    """Its commands as they stand there, but for a network that trains in seconds; each prints what is said of it."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    section = (paths.ROOT / "README.md").read_text(encoding="utf-8").split("## Your own images")[1].split("```")[1]
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 6)):
+        for name, sides in (("cat", 3), ("dog", 40)):
+            place = tmp_path / "photos" / split / name
+            place.mkdir(parents=True)
+            for i in range(count):
+                drawn.shape(sides, 90, rng).save(place / f"{i}.jpg")
+    drawn.shape(3, 100, rng).resize((640, 480)).save("holiday.jpg")
+    commands = [line for line in section.splitlines() if line.startswith("python")]
+    assert len(commands) == 6
+    said = []
+    for line in commands:
+        arguments = shlex.split(line.removeprefix("python -m coded_resnext"))
+        tiny = [part for option in TINY for part in ("-p", option)] if arguments[0] == "train" else []
+        assert main([*arguments, *tiny]) == 0, line
+        captured = capsys.readouterr()
+        said.append(captured.out + captured.err)
+    for text, expected in zip(
+        said,
+        (
+            r"photos: 43 images to train on, 5 held out, 12 to test; 2 classes of 2\d to 2\d images; 64x64 colour; 10",
+            r"\d+ targets from 5 held-out images: .*calibration\.json",
+            r"holiday\.jpg: (cat|dog) [\d.]+ %, (cat|dog) [\d.]+ % \(codeword [\d.]+ away, (no )?early exit",
+            r'{"file": "holiday\.jpg", "size": \[640, 480\], "classes": \[{"name": "',
+            r"cat: [\d,]+ parameters, [\d.]+ % of the full network",
+            r"holiday\.jpg: (not )?cat \(logit -?[\d.]+, threshold -?[\d.]+\)",
+        ),
+        strict=True,
+    ):
+        assert re.search(expected, text), text
