@@ -11,9 +11,11 @@ from pathlib import Path
 
 import drawn
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from coded_resnext.__main__ import OF_THE_EXTRA
 from coded_resnext.paths import ROOT
@@ -172,3 +174,9 @@ with contextlib.redirect_stderr(sys.stdout):
     assert "early exit" in said
     assert "error: this needs pandas" in said
     assert "error: this needs nbformat" in said
+
+
+def test_torch_hub_finds_the_networks():
+    model = torch.hub.load(str(ROOT), "pretrained", "cifar10-small", source="local")
+    assert model.class_names[3] == "cat"
+    assert model(model.preprocess(Image.new("RGB", (64, 48), "red"))).shape == (1, 10)
