@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coded_resnext import load_images, load_subnetwork
+from coded_resnext import CodedResNeXt, load_images, load_subnetwork
 from coded_resnext.__main__ import main
 from coded_resnext.data.prepare import Preparation, centre_crop, normalise, read_image, to_uint8
 from coded_resnext.errors import CheckpointError
@@ -103,6 +103,18 @@ def test_onnx_runtime_answers_as_pytorch_on_real_images(batch, onnx_file, run, d
 
 
 @needs_onnx
+def test_an_onnx_file_prepares_images_as_its_network(onnx_file, run):
+    network, model = OnnxNetwork(onnx_file), CodedResNeXt.from_pretrained(run)
+    assert network.class_names == ("3", "8")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    assert np.array_equal(network.preprocess([photo, photo]), model.preprocess([photo, photo]).numpy())
+    with pytest.raises(ValueError, match="look like 0 … 255"):
+        network(np.asarray(photo.resize((8, 8)).convert("L"), dtype=np.float32)[None, None])
+    with pytest.raises(ValueError, match="is an ONNX file, which holds no PyTorch network"):
+        CodedResNeXt.from_pretrained(onnx_file)
+
+
+@needs_onnx
 def test_the_file_says_what_made_it(onnx_file):
     import onnx
 
@@ -124,7 +136,7 @@ def test_a_fixed_batch_is_fixed(run, tmp_path):
     export_onnx(subnetwork, tmp_path / "7.onnx", manifest, 8, batch=2)
     network = OnnxNetwork(tmp_path / "7.onnx")
     assert network.session.get_inputs()[0].shape == [2, 1, 8, 8]
-    images = np.random.default_rng(0).random((5, 1, 8, 8), np.float32)
+    images = np.random.default_rng(0).standard_normal((5, 1, 8, 8), np.float32)
     logits = network(images)[0]  # in pieces of two, the last one filled up
     expected = subnetwork(torch.from_numpy(images)).detach().numpy()
     assert np.allclose(logits, expected, atol=1e-4 * np.abs(expected).max())

@@ -398,7 +398,8 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> dict[str, An
 def _run(preset: str, name: str) -> Run:
     checkpoint = trained_checkpoint(preset, name)
     if checkpoint is None:
-        raise Missing(f"preset {preset} has no finished checkpoint of a run {name!r}: run 03_train first")
+        raise Missing(f"preset {preset} has no finished checkpoint of a run {name!r}: "
+                      f"python -m coded_resnext train {preset} {name}")
     return Run(checkpoint)
 
 
