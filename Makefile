@@ -1,4 +1,5 @@
 # make reproduce   every figure and table of a preset (PRESET=digits, the default)
+#                  or of your own images: make reproduce DATA=folder
 # make figures     the same from records alone, in seconds: no network, no data
 # make test        what a change must pass; make test-slow the long part
 .DEFAULT_GOAL := help
@@ -17,6 +18,13 @@ INSTALLED := $(ENV)/.coded-resnext-installed
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 # A folder that lives as long as the recipe that asks for it: tests never touch the records in git.
 IN_SCRATCH := scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && CODED_RESNEXT_OUT="$$scratch"
+
+# A name behind `make reproduce` is no goal but a preset whose PRESET= was forgotten: nothing is run for another.
+ifneq ($(filter reproduce figures,$(MAKECMDGOALS)),)
+ifneq ($(filter-out reproduce figures test lint publish,$(MAKECMDGOALS)),)
+$(error which preset? make $(firstword $(MAKECMDGOALS)) PRESET=$(lastword $(MAKECMDGOALS)), or DATA= for a folder of images)
+endif
+endif
 
 .PHONY: help reproduce figures test test-slow test-browser lint cifar-gpu rehearse-gpu lab publish schemes bench clean
 help:
@@ -40,7 +48,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: $(INSTALLED)
-	@$(PYTHON) -m coded_resnext reproduce $(PRESET) $(if $(FORCE),--force)
+	@$(PYTHON) -m coded_resnext reproduce "$(or $(DATA),$(PRESET))" $(if $(FORCE),--force)
 
 figures: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext figures $(PRESET)
@@ -85,7 +93,7 @@ rehearse-gpu: $(INSTALLED)
 	GPU_PYTHON=$(abspath $(PYTHON)) bash scripts/gpu/rehearse.sh
 
 lab: $(INSTALLED)
-	$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+	$(PYTHON) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:
 	rm -rf data/runs .pytest_cache .ruff_cache build

@@ -9,10 +9,13 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import drawn
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from coded_resnext.__main__ import OF_THE_EXTRA
 from coded_resnext.paths import ROOT
@@ -125,7 +128,7 @@ EarlyExit(model, 'margin', {'layer2.0': 0.5}).predict(torch.randn(2, 1, 8, 8))
 def test_the_wheel_alone_answers_from_shipped_weights(tmp_path):
     """Built from a source distribution's files, unpacked outside the repository."""
     source, installed = tmp_path / "source", tmp_path / "installed"
-    for name in ("src", "data/weights"):
+    for name in ("src", "data/weights", "notebooks/presets"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -153,12 +156,27 @@ try:
 except ValueError as error:
     print(error)
 with contextlib.redirect_stderr(sys.stdout):
-    assert main(["train", "digits"]) == main(["figures"]) == main(["reproduce"]) == 1
+    assert main(["figures"]) == main(["reproduce"]) == 1
+    tiny = ["layers=[1,1,1]", "width=4", "branch_width=1", "epochs=1", "warmup_epochs=0"]
+    tiny = [part for option in tiny for part in ("-p", option)]
+    assert main(["train", "digits", "mine-s0", *tiny]) == 0
+    assert main(["train", "--data", "clothes", *tiny]) == 0
+    assert main(["predict", "clothes/test", "--model", "clothes/coded-s0"]) == 0
+    assert main(["predict", "clothes/test/3 sides/0.png", "--model", "cifar10-small"]) == 0
 """
+    drawn.clothes(tmp_path / "clothes", per_class=6, test=1)
     said = run_without_the_extra(script, tmp_path, PYTHONPATH=str(installed), CODED_RESNEXT_OUT=str(tmp_path / "out"))
     assert said.count("torch.Size([2, 10])") == 2
     assert "torch.Size([2, 1])" in said
-    assert "its repository has more" in said
-    assert "error: no presets in" in said
+    assert "unknown model 'cifar10-small-coded-s1'; did you mean" in said
+    assert "(the repository has more)" in said
+    assert said.count("% (codeword") == 8
+    assert "early exit" in said
     assert "error: this needs pandas" in said
     assert "error: this needs nbformat" in said
+
+
+def test_torch_hub_finds_the_networks():
+    model = torch.hub.load(str(ROOT), "pretrained", "cifar10-small", source="local")
+    assert model.class_names[3] == "cat"
+    assert model(model.preprocess(Image.new("RGB", (64, 48), "red"))).shape == (1, 10)

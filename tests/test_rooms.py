@@ -14,7 +14,7 @@ LIBRARY = {"codes", "data", "network", "evaluation", "training", "subnetworks", 
 MAY_IMPORT = {  # the root's files always
     "codes": set(),
     "data": set(),
-    "network": {"codes"},
+    "network": {"codes", "data"},  # of data how images are prepared
     "evaluation": {"codes", "data", "network"},
     "training": {"codes", "data", "network", "evaluation"},
     "subnetworks": {"codes", "data", "network", "evaluation", "training"},

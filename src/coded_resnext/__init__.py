@@ -25,6 +25,7 @@ _HOME = {
     "extract_subnetwork": "subnetworks.extract",
     "load_subnetwork": "subnetworks.manifest",
     "save_subnetwork": "subnetworks.manifest",
+    "load_checkpoint": "training.checkpoint",
     "load_images": "data.sets",
     "EarlyExit": "early_exit.router",
     "predict": "evaluation.prediction",

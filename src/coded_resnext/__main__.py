@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from . import paths
-from .errors import CodedResNeXtError, Refused, unknown
+from .errors import CodedResNeXtError, Missing, Refused, unknown
+
+if TYPE_CHECKING:
+    from .network.model import CodedResNeXt
 
 OF_THE_EXTRA = ("pandas", "matplotlib", "papermill", "nbformat")  # "reproduction": what commands import of it
 
@@ -25,7 +29,7 @@ def _argument(*flags: str, **options: Any) -> Argument:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 for an error that is the user's to mend."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_as_pairs(sys.argv[1:] if arguments is None else arguments))
     try:
         options.command(options)
     except (CodedResNeXtError, OSError) as error:
@@ -56,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
 def _reproduce(options: argparse.Namespace) -> None:
     from .reproduction.notebooks.reproduce import reproduce
 
-    reproduce(options.preset, force=options.force)
+    reproduce(_preset(options.preset), force=options.force)
 
 
 def _figures(options: argparse.Namespace) -> None:
     from .reproduction.figures.gallery import redraw
 
-    redraw(options.preset)
+    redraw(_preset(options.preset))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -79,9 +83,18 @@ def _train(options: argparse.Namespace) -> None:
     from .reproduction.measure.train import train
     from .reproduction.records.presets import load_preset, variant
 
-    listed = load_preset(options.preset).runs
-    like = options.like or (options.run if options.run in listed else next(iter(listed)))
-    record = train(variant(options.preset, like, options.run, _values(options.parameter)), force=options.force)
+    preset, run = options.preset or "digits", options.run or "coded-s0"
+    if options.data is not None:  # the preset is made of it, and what may follow is the run
+        if options.run:
+            raise Refused(f"--data makes the preset: leave out {options.preset!r}, and give the run's name alone")
+        preset, run = str(options.data), options.preset or run
+        if not options.data.is_dir():
+            raise Missing(f"there is no folder {options.data}")
+    values = _values(options.parameter)
+    preset = _preset(preset, values if options.data is not None else {})
+    listed = load_preset(preset).runs
+    like = options.like or (run if run in listed else next(iter(listed)))
+    record = train(variant(preset, like, run, values), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
 
@@ -92,14 +105,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     for stage in options.stages or STAGES:
         if stage not in STAGES:
             raise Refused(unknown("stage", stage, STAGES))
-        records = evaluate(stage, EvaluationParameters(options.preset, force=options.force))
+        records = evaluate(stage, EvaluationParameters(_preset(options.preset), force=options.force))
         print(f"{stage}: {', '.join(record['name'] for record in records)}", flush=True)
 
 
 def _together(options: argparse.Namespace) -> None:
     from .reproduction.measure.side_by_side import train_together
 
-    train_together(options.preset, options.runs, _values(options.parameter), options.suffix)
+    train_together(_preset(options.preset), options.runs, _values(options.parameter), options.suffix)
 
 
 def _design(options: argparse.Namespace) -> None:
@@ -126,7 +139,7 @@ def _export(options: argparse.Namespace) -> None:
     from .reproduction.measure.stages import recorded_threshold
     from .subnetworks.export import export
 
-    names = [name.strip() for name in options.classes.split(",") if name.strip()]
+    names = _class_names(options.classes)
     print(
         export(
             options.checkpoint, names, out=options.out, onnx=options.onnx, batch=options.batch,
@@ -136,11 +149,38 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from .subnetworks.classify import load_classifier
+    from .subnetworks.classify import classify_files, load_classifier
 
     classifier = load_classifier(options.model)
-    for image in options.images:
-        print(f"{image}: {classifier.describe(image)}")
+    stops = _stops(classifier.model, classifier.checkpoint.folder) if classifier.checkpoint else None
+    bad, resized = [], False
+    for path, answer in classify_files(classifier, options.images, stops):
+        if isinstance(answer, CodedResNeXtError):
+            bad.append(answer)
+            if options.json:
+                print(json.dumps({"file": str(path), "error": str(answer)}, ensure_ascii=False), flush=True)
+            continue
+        if not resized and not classifier.fits(answer.size):
+            resized, size = True, classifier.preparation.image_size
+            print(f"note: images are cropped to their middle and resized to {size}x{size}, as {path} of "
+                  f"{answer.size[0]}x{answer.size[1]}", file=sys.stderr)  # fmt: skip
+        said = json.dumps({"file": str(path)} | answer.as_json(), ensure_ascii=False) if options.json else None
+        print(said or f"{path}: {answer.in_words()}", flush=True)
+    for error in bad[:-1]:
+        print(f"error: {error}", file=sys.stderr)
+    if bad:
+        raise bad[-1]
+
+
+def _stops(model: CodedResNeXt, folder: Path) -> Callable[..., str] | None:
+    """Where early exit would have left with one image, by the calibration in a network's folder; None without one."""
+    from .early_exit.targets import calibrated_rule
+
+    rule = calibrated_rule(model, folder)
+    if rule is None:
+        return None
+    places = [*model.schemes, "softmax"]
+    return lambda energies, logits: places[int(rule.simulate(energies, logits).exits[0])]
 
 
 def _explore(options: argparse.Namespace) -> None:
@@ -163,7 +203,22 @@ def _bench_exits(options: argparse.Namespace) -> None:
     from .reproduction.figures.text import as_text
     from .reproduction.measure.timing import time_exits
 
-    print(as_text(timing_table(time_exits(options.preset, options.run, options.rounds, options.images))))
+    print(as_text(timing_table(time_exits(*_run_of(options), options.rounds, options.images))))
+
+
+def _run_of(options: argparse.Namespace) -> tuple[str, str]:
+    """The preset and the run of a network: both given, or one name that `find_model` knows."""
+    from .network.weights import RUN, find_model
+    from .reproduction.records.presets import preset_names
+    from .training.checkpoint import named_checkpoint
+
+    given = options.preset
+    if given not in preset_names() and Path(given).suffix not in (".yaml", ".yml"):
+        training = named_checkpoint(given).description.parameters
+        if find_model(given).kind == RUN and not (paths.RUNS / training["preset"] / training["name"]).is_dir():
+            raise Missing(f"{given} is not in {paths.RUNS}: set CODED_RESNEXT_OUT to where it was trained")
+        return training["preset"], training["name"]
+    return _preset(given), options.run
 
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:
@@ -178,7 +233,7 @@ def _bench_subnetwork(options: argparse.Namespace) -> None:
 def _weights(options: argparse.Namespace) -> None:
     from .reproduction.measure.ship import file_weights
 
-    card = file_weights(options.preset, options.run)
+    card = file_weights(_preset(options.preset), options.run)
     accuracy = card["accuracy"]
     print(
         f"{card['name']}: {card['dtype']}, accuracy {accuracy['stored']:.2f} % on {accuracy['images']} images "
@@ -187,16 +242,16 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
-    from .reproduction.measure.ship import calibrate_shipped
+    from .reproduction.measure.ship import calibrate_named
 
-    calibration = calibrate_shipped(options.weights)
-    print(f"{len(calibration.targets)} targets from {calibration.images} held-out images")
+    calibration, path = calibrate_named(options.weights)
+    print(f"{len(calibration.targets)} targets from {calibration.images} held-out images: {path}")
 
 
 def _publish(options: argparse.Namespace) -> None:
     from .reproduction.notebooks.publish import publish
 
-    print("\n".join(publish(options.preset)))
+    print("\n".join(publish(_preset(options.preset))))
 
 
 class Command(NamedTuple):
@@ -207,8 +262,15 @@ class Command(NamedTuple):
     arguments: tuple[Argument, ...]
 
 
-PRESET = _argument("preset", nargs="?", default="digits", help="a file of notebooks/presets, without .yaml")
-PARAMETER = _argument("-p", "--parameter", action="append", default=[], metavar="KEY=VALUE")
+PRESET = _argument(
+    "preset", nargs="?", default="digits",
+    help="a name in notebooks/presets, the path of a preset file, or a folder of images, which gets one",
+)  # fmt: skip
+PARAMETER = _argument(
+    "-p", "--parameter", action="append", default=[], metavar="KEY=VALUE",
+    help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
+)  # fmt: skip
+NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
 ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
 
 COMMANDS = {
@@ -223,8 +285,9 @@ COMMANDS = {
     )),
     # no --preset or --run: torchrun would take some of them for its own
     "train": Command("train one run without a notebook; works under torchrun", _train, (
-        PRESET,
-        _argument("run", nargs="?", default="coded-s0", help="a run that the preset lists, or a new name"),
+        _argument("preset", nargs="?", help="as for reproduce; digits by default"),
+        _argument("run", nargs="?", help="a run that the preset lists, or a new name; coded-s0 by default"),
+        _argument("--data", type=Path, metavar="FOLDER", help="a folder of images: a preset is made for it"),
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,
         _argument("--force", action="store_true", help="train from the beginning whatever is there"),
@@ -252,16 +315,18 @@ COMMANDS = {
         _argument("--write", action="store_true", help="replace those that come out otherwise"),
     )),
     "export": Command("cut the paths of some classes out of a network, as a file", _export, (
-        _argument("--checkpoint", required=True, type=Path, help="a run's folder, data/runs/<preset>/<run>"),
-        _argument("--classes", required=True, help="names with commas between: cat,dog"),
+        _argument("--checkpoint", "--model", required=True, dest="checkpoint", help=NETWORK),
+        _argument("--classes", required=True, action="append",
+                  help="names with commas between: cat,dog; or one name each time, for names that have commas"),
         _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
         _argument("--onnx", type=Path, help="an ONNX file"),
         _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
     )),
     "predict": Command("classify image files", _predict, (
-        _argument("images", nargs="+", type=Path),
-        _argument("--model", required=True, type=Path, help="a run's folder, a subnetwork's, or an .onnx file"),
+        _argument("images", nargs="+", type=Path, help="files, or folders that are walked"),
+        _argument("--model", required=True, help=f"{NETWORK}; also a subnetwork's folder or an .onnx file"),
+        _argument("--json", action="store_true", help="one JSON object a line"),
     )),
     "explore": Command("a page that looks into a network, as one HTML file", _explore, (
         _argument("--model", required=True, help="a name in data/weights, or a run's folder"),
@@ -279,14 +344,46 @@ COMMANDS = {
         _argument("preset"),
         _argument("run"),
     )),
-    "calibrate": Command("early-exit thresholds of shipped weights, kept beside them", _calibrate, (
-        _argument("weights", help="a name in data/weights, as for CodedResNeXt.from_pretrained"),
+    "calibrate": Command("early-exit thresholds of a network, from its held-out images; kept beside it", _calibrate, (
+        _argument("weights", help=NETWORK),
     )),
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
         _argument("--rounds", type=int, default=30, help="alternations that are timed"),
     )),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
 }  # fmt: skip
+
+
+def _preset(given: str, changes: Mapping[str, Any] | None = None) -> str:
+    """A preset's name, whatever it is given by: its name, its file, or a folder of images.
+
+    `changes` go into the preset that is made for a folder.
+    """
+    from .reproduction.records.presets import own_preset, preset_name, preset_names
+
+    folder = Path(given)
+    if given not in preset_names() and folder.is_dir():
+        given = str(own_preset(folder, changes))
+    return preset_name(given)
+
+
+def _class_names(given: Sequence[str]) -> list[str]:
+    """Of --classes given once, what stands between commas; given several times, each as it is."""
+    names = given if len(given) > 1 else given[0].split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _as_pairs(arguments: Sequence[str]) -> list[str]:
+    """papermill's -p KEY VALUE as -p KEY=VALUE."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument in ("-p", "--parameter"):
+            key = next(rest, None)
+            value = next(rest, None) if key is not None and key.isidentifier() else None
+            joined += [] if key is None else [key if value is None else f"{key}={value}"]
+    return joined
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def not_here(what: str, folder: Path) -> str:
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
     """An error that helps: what is unknown, and what may have been meant."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}?" if close else f"known: {', '.join(sorted(known))}"
     return f"unknown {what} {name!r}{f' for {where}' if where else ''}; {hint}"

@@ -4,8 +4,12 @@ pytest and nbval run in a notebook's folder, papermill in the caller's: nothing 
 the current directory, unless the package was installed without the repository around it.
 """
 
+import json
 import os
 from pathlib import Path
+
+from .errors import Refused
+from .files import write_atomically
 
 PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = PACKAGE.parents[1]
@@ -14,6 +18,8 @@ ROOT = _CHECKOUT if IS_CHECKOUT else Path.cwd()
 
 NOTEBOOKS = ROOT / "notebooks"
 PRESETS = NOTEBOOKS / "presets"
+if not IS_CHECKOUT and not PRESETS.is_dir():
+    PRESETS = PACKAGE / "presets"  # what setup.py puts into the wheel
 PAPER = ROOT / "data" / "paper"
 COMMITTED_RESULTS = ROOT / "data" / "results"
 WEIGHTS = ROOT / "data" / "weights"
@@ -27,3 +33,38 @@ RUNS = OUT / "data" / "runs"
 FIGURES = OUT / "figures"
 OWN_WEIGHTS = OUT / "data" / "weights"  # where what is made for shipped weights goes: the same, unless OUT is elsewhere
 RAW = Path(os.environ.get("CODED_RESNEXT_DATA", ROOT / "data" / "raw")).resolve()
+
+
+def remember(kind: str, name: str, path: Path) -> None:
+    """Let a name stand for a folder or file anywhere, from now on and in other processes; kept with the runs.
+
+    Args:
+        kind: "data" or "preset".
+    Raises:
+        ValueError: the name stands for another one that is still there.
+    """
+    known = recall(kind, name)
+    if known == path.resolve():
+        return
+    if known is not None and known.exists():
+        raise Refused(
+            f"{kind} {name!r} is {known} already, so that its runs are told apart: rename {path}, or "
+            f"remove {_entry(kind, name)}"
+        )
+    content = json.dumps({"path": str(path.resolve())}, ensure_ascii=False) + "\n"
+    write_atomically(_entry(kind, name), content.encode())
+
+
+def recall(kind: str, name: str) -> Path | None:
+    """What a name was given to, or None."""
+    entry = _entry(kind, name)
+    return Path(json.loads(entry.read_text(encoding="utf-8"))["path"]) if entry.is_file() else None
+
+
+def remembered(kind: str) -> list[str]:
+    """The names that were given."""
+    return sorted(path.stem for path in (RUNS / ".own" / kind).glob("*.json"))
+
+
+def _entry(kind: str, name: str) -> Path:
+    return RUNS / ".own" / kind / f"{name}.json"

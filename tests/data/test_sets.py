@@ -121,8 +121,8 @@ def test_unknown_data_set_says_where_it_is_looked_for(tmp_path):
 @pytest.mark.parametrize(("image_size", "when"), [(0, "loaded"), (8, "read")])
 def test_a_file_that_is_no_image_is_named(tmp_path, image_size, when):
     make_folder(tmp_path)
-    (tmp_path / "shapes/train/circle/notes.txt").write_text("not an image")
-    with pytest.raises(ValueError, match=r"notes\.txt is no image"):
+    (tmp_path / "shapes/train/circle/notes.png").write_text("not an image")
+    with pytest.raises(ValueError, match=r"notes\.png is no image"):
         load_images("shapes", "train", image_size=image_size, root=tmp_path).take(0, 6)
 
 

@@ -52,8 +52,10 @@ def test_a_calibration_is_read_as_it_was_written(calibrated, tmp_path):
     assert path.name == FILE
     assert json.loads(path.read_text())["weights"] == weights_hash(model)
     assert load_calibration(tmp_path, model) == calibration
-    assert load_calibration(tmp_path / "elsewhere", model) is None
     assert [file.name for file in tmp_path.iterdir()] == [FILE]  # nothing temporary is left
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no calibration\.json: python -m coded_resnext calibrate"):
+        load_calibration(str(tmp_path), model)
 
 
 def test_its_hash_is_the_checkpoints(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from coded_resnext import load_images, load_subnetwork
+from coded_resnext import CodedResNeXt, load_images, load_subnetwork
 from coded_resnext.__main__ import main
-from coded_resnext.data.sets import centre_crop, normalise, read_for, to_uint8
+from coded_resnext.data.prepare import Preparation, centre_crop, normalise, read_image, to_uint8
 from coded_resnext.errors import CheckpointError
 from coded_resnext.reproduction.measure.stages import evaluate, recorded_threshold
 from coded_resnext.reproduction.records.presets import EvaluationParameters
@@ -59,7 +59,7 @@ def test_from_training_to_a_classified_png_by_an_onnx_file(onnx_file, digits, tm
     assert main(["predict", *images, "--model", str(onnx_file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[1].split()[0] for line in lines] == ["3", "8"]
-    assert all(line.endswith(" %") for line in lines)
+    assert all(line.endswith(" away)") for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["run", "subnetwork"])
@@ -103,6 +103,18 @@ def test_onnx_runtime_answers_as_pytorch_on_real_images(batch, onnx_file, run, d
 
 
 @needs_onnx
+def test_an_onnx_file_prepares_images_as_its_network(onnx_file, run):
+    network, model = OnnxNetwork(onnx_file), CodedResNeXt.from_pretrained(run)
+    assert network.class_names == ("3", "8")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    assert np.array_equal(network.preprocess([photo, photo]), model.preprocess([photo, photo]).numpy())
+    with pytest.raises(ValueError, match="look like 0 … 255"):
+        network(np.asarray(photo.resize((8, 8)).convert("L"), dtype=np.float32)[None, None])
+    with pytest.raises(ValueError, match="is an ONNX file, which holds no PyTorch network"):
+        CodedResNeXt.from_pretrained(onnx_file)
+
+
+@needs_onnx
 def test_the_file_says_what_made_it(onnx_file):
     import onnx
 
@@ -124,7 +136,7 @@ def test_a_fixed_batch_is_fixed(run, tmp_path):
     export_onnx(subnetwork, tmp_path / "7.onnx", manifest, 8, batch=2)
     network = OnnxNetwork(tmp_path / "7.onnx")
     assert network.session.get_inputs()[0].shape == [2, 1, 8, 8]
-    images = np.random.default_rng(0).random((5, 1, 8, 8), np.float32)
+    images = np.random.default_rng(0).standard_normal((5, 1, 8, 8), np.float32)
     logits = network(images)[0]  # in pieces of two, the last one filled up
     expected = subnetwork(torch.from_numpy(images)).detach().numpy()
     assert np.allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
@@ -165,29 +177,42 @@ def test_onnx_files_of_other_networks_are_refused(onnx_file, tmp_path):
         OnnxNetwork(tmp_path / "foreign.onnx")
 
 
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (Image.new("L", (28, 28)), "is 28x28, this network was trained on 8x8: resize it first"),
-        (
-            Image.new("RGB", (8, 8)),
-            r"has mode RGB, this network reads grey images, mode L: convert it .*convert\('L'\)",
-        ),
-        (None, "is no image that Pillow can read"),
-    ],
-)
-def test_images_of_another_size_or_mode_are_refused(image, message, run, tmp_path, capsys):
-    path = tmp_path / "image.png"
-    path.write_bytes(b"text") if image is None else image.save(path)
-    assert main(["predict", str(path), "--model", str(run)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(message, line)
+def test_bad_files_are_told_at_the_end_and_the_others_answered(run, digits, tmp_path, capsys):
+    """A resize is said once; the exit status tells that not all went well."""
+    folder = tmp_path / "to see"
+    folder.mkdir()
+    save_digit(digits, 3, folder / "a.png")
+    for name, mode in (("b 'quoted'.png", "RGB"), ("ç.png", "L")):
+        digits.image(int((digits.labels == 5).nonzero()[0])).convert(mode).resize((40, 30)).save(folder / name)
+    (folder / "bad.png").write_bytes(b"text")
+    (folder / ".hidden.png").write_bytes(b"text")
+    assert main(["predict", str(folder), str(tmp_path / "none.png"), "--model", str(run)]) == 1
+    said = capsys.readouterr()
+    answered = [re.search(r"(\S+\.png): \d \d", line)[1] for line in said.out.splitlines()]
+    assert [name.split("/")[-1] for name in answered] == ["a.png", "'quoted'.png", "ç.png"]
+    note, bad, missing = said.err.splitlines()
+    assert re.fullmatch(r"note: images are .* resized to 8x8, as .*quoted'\.png of 40x30", note)
+    assert "bad.png is no image that Pillow can read" in bad
+    assert "there is no image" in missing
+
+
+def test_answers_as_json(run, digits, tmp_path, capsys):
+    (tmp_path / "bad.png").write_bytes(b"text")
+    paths = [save_digit(digits, 3, tmp_path / "a.png"), str(tmp_path / "bad.png")]
+    assert main(["predict", *paths, "--model", str(run), "--json"]) == 1
+    good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+    assert good["answer"] == good["classes"][0]["name"] == "3"
+    assert sum(row["probability"] for row in good["classes"]) == pytest.approx(1, abs=1e-5)  # float32
+    assert good["distance"] > 0
+    assert good["exit"] is None  # nothing was calibrated
+    assert bad["file"] == paths[1]
+    assert "no image" in bad["error"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--classes", "3", "--out", "x", "--checkpoint", "nowhere"], "nowhere has no checkpoint"),
+        (["--classes", "3", "--out", "x", "--checkpoint", "nowhere"], "unknown model 'nowhere'. Shipped: "),
         (["--classes", "33", "--out", "x"], "unknown class '33'; did you mean '3'"),
         (["--classes", ",", "--out", "x"], "name at least one class; there are 0, 1"),
         (["--classes", "3,3", "--out", "x"], "class '3' is named 2 times"),
@@ -213,7 +238,7 @@ def test_images_on_disk_are_cut_as_in_evaluation(tmp_path):
     Image.fromarray(noise).save(tmp_path / "a.png")
     data = {"image_size": 16, "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop": True}
     expected = normalise(to_uint8(centre_crop(Image.fromarray(noise), 16))[None], data["mean"], data["std"])
-    assert torch.equal(read_for(tmp_path / "a.png", 3, data), expected)
+    assert torch.equal(Preparation.of(data)(read_image(tmp_path / "a.png")), expected)
 
 
 def test_a_subnetwork_needs_no_run(run, tmp_path):

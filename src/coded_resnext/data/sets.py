@@ -5,27 +5,30 @@ folder is there; every other name is an image folder. An image folder is
 
     <data folder>/<name>/{train,test}/<class>/<image>
 
-Small images live in memory as uint8. Images of several sizes stay on disk and are resized when read.
+or, by its path or a name that `paths.remember` has given it, whatever folders.py can read. Small images live in memory
+as uint8. Images of several sizes stay on disk and are resized when read.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from .. import paths
 from ..errors import Missing, Refused
+from .folders import TEST_SHARE, class_folders, find_layout, image_files, say_strays
+from .prepare import centre_crop, read_image, to_uint8
+from .prepare import normalise as normalise
 
 # Channel means and deviations of the training images, 0 … 1, as the paper's code has them; ImageNet's are
 # torchvision's. Sets that are not here, and live in memory, are measured.
@@ -37,10 +40,9 @@ CONSTANTS = {
 PARTNERS = {"digits": "photo-patches", "cifar10": "cifar100", "cifar100": "cifar10"}
 DIGITS_TRAIN = 500  # of 1,797, stratified: few, so that the rest can tell networks apart
 PATCHES = 500  # images of nothing, beside some 130 test digits of a class
+SPLIT_SEED = 0  # of a folder without test images
+LEAST = 3  # images of a class in such a folder: one trained on, one held out, one tested
 HOLDOUT_SEED = 0  # the same images are held out of every run, whatever its own seed
-CENTRE_CROP = 0.875  # evaluation crops this share of the shorter side, the usual 224 of 256
-
-MODES = {1: ("L", "grey"), 3: ("RGB", "colour")}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class Files(Sequence[Path]):
 
     folder: Path
     names: np.ndarray
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Files:
+        """From paths, which share a folder."""
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+        return cls(folder, np.array([os.fsencode(path.relative_to(folder)) for path in paths]))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,7 +137,8 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
     """One split of a data set.
 
     Args:
-        name: "digits", "cifar10", "cifar100", or a folder under the data folder.
+        name: "digits", "cifar10", "cifar100", a folder under the data folder, or the path of an image folder anywhere,
+            see folders.py.
         split: "train" or "test".
         image_size: 0 keeps images of one size in memory as they are; otherwise they stay on disk, and
             training and evaluation crop them to this size.
@@ -146,15 +155,23 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
     if name == "digits":
         return _digits(split, seed)
     if name != Path(name).name or name in ("", ".", ".."):
-        raise Refused(f"data set {name!r} must name a folder in {root}; set CODED_RESNEXT_DATA to its parent")
-    folder = root / name / split
-    if folder.is_dir():
-        return _folder(name, folder, image_size)
+        if not name or not Path(name).is_dir():
+            raise Refused(
+                f"data set {name!r} is no folder: give the path of an image folder, or a name in {root}, which "
+                f"CODED_RESNEXT_DATA moves"
+            )
+        folder, name = Path(name), Path(name).resolve().name
+    elif (root / name).is_dir():
+        folder = root / name
+    else:
+        folder = paths.recall("data", name)
+    if folder is not None and folder.is_dir():
+        return _folder(name, *split_folder(folder, split), image_size)
     if name in ("cifar10", "cifar100"):
         return _torchvision_cifar(name, split, root)
     raise Missing(
-        f"no data set {name!r}: there is no folder {folder}. Known names are digits, cifar10 and cifar100; "
-        f"for another, make {root}/{name}/{{train,test}}/<class>/ with images in it"
+        f"no data set {name!r}: there is no folder {root / name}. Known names are digits, cifar10 and cifar100; "
+        f"for another, make {root}/{name}/{{train,test}}/<class>/ with images in it, or give the path of a folder"
     )
 
 
@@ -193,15 +210,31 @@ def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, Im
             f"holdout must be 0 or leave each of {len(images.classes)} classes an image on both sides "
             f"of {len(images)}, got {count}"
         )
+    counts = images.labels.bincount(minlength=len(images.classes)).tolist()
+    if (few := min(counts)) < 2:
+        name = images.classes[counts.index(few)]
+        raise Refused(f"class {name} of {images.name} has {few} training image: holding out needs two of each class")
     kept, held = train_test_split(
         np.arange(len(images)), test_size=count, stratify=images.labels.numpy(), random_state=seed
     )
     return images.subset(np.sort(kept)), images.subset(np.sort(held))
 
 
+def other_classes(train: Sequence[str], test: Sequence[str]) -> str:
+    """Which classes training and test images do not share, in words; empty where they are the same."""
+    sides = (("train", [c for c in train if c not in test]), ("test", [c for c in test if c not in train]))
+    differing = [f"{', '.join(only)} only in {side}" for side, only in sides if only]
+    return f"the test images have other classes than the training images: {'; '.join(differing)}" if differing else ""
+
+
 def spread(images: ImageSet, count: int) -> ImageSet:
     """At most `count` of the images, at equal distances in the set, which is sorted by class or in no order."""
-    return images.subset(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
+    return images.subset(spread_indices(len(images), count))
+
+
+def spread_indices(total: int, count: int) -> np.ndarray:
+    """At most `count` of `total` indices, at equal distances."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
 def draw_per_class(images: ImageSet, count: int, rng: np.random.Generator) -> ImageSet:
@@ -222,45 +255,6 @@ def draw_per_class(images: ImageSet, count: int, rng: np.random.Generator) -> Im
             )
         drawn.append(rng.choice(there, count, replace=False))
     return images.subset(np.sort(np.concatenate(drawn)))
-
-
-def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 (B, C, H, W) to float32: 0 … 1, less the mean, by the deviation of each channel; channels last."""
-    shift, scale = (_on_device(tuple(values), pixels.device) for values in (mean, std))
-    return ((pixels.float() / 255 - shift) / scale).contiguous(memory_format=torch.channels_last)
-
-
-@lru_cache(maxsize=16)
-def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Constants of the channels, (1, C, 1, 1); copied once, for a GPU is waited for at every copy."""
-    return torch.tensor(values, device=device).view(1, -1, 1, 1)
-
-
-def read_image(path: Path, mode: str | None = "RGB") -> Image.Image:
-    """An image file, converted to a mode of Pillow's, or as it is.
-
-    Raises:
-        ValueError: naming the file, when it is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode) if mode else image.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise Refused(f"{path} is no image that Pillow can read ({error}): remove it or replace it") from error
-
-
-def to_uint8(image: Image.Image) -> Tensor:
-    """PIL to (C, H, W) uint8."""
-    from torchvision.transforms.functional import pil_to_tensor
-
-    return pil_to_tensor(image)
-
-
-def centre_crop(image: Image.Image, size: int) -> Image.Image:
-    """The middle of an image, resized (bicubic) to size × size, as evaluation sees images on disk."""
-    side = min(image.size) * CENTRE_CROP
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
 
 
 def _measured(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -314,24 +308,58 @@ def _photo_patches() -> ImageSet:
     return ImageSet("photo-patches", torch.zeros(PATCHES, dtype=torch.int64), ("patch",), mean, std, 8, pixels)
 
 
-def _folder(name: str, folder: Path, image_size: int) -> ImageSet:
-    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
-    if len(classes) < 2:
-        raise Refused(f"{folder} has {len(classes)} class folders, a classifier needs at least 2: <class>/<image>")
-    names: list[bytes] = []
-    counts: list[int] = []
-    for class_name in classes:
-        with os.scandir(folder / class_name) as entries:
-            found = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
+def split_folder(folder: Path, split: str) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """Files, labels and class names of one split of an image folder.
+
+    Raises:
+        ValueError: fewer than two classes, one without images, or with too few of them to be split.
+    """
+    place, whole = folder / split, False
+    if not place.is_dir():
+        layout = find_layout(folder)
+        place = layout.test if split == "test" and layout.test else layout.train
+        whole = layout.test is None
+    folders = class_folders(place)
+    if len(folders) < 2:
+        raise Refused(f"{place} has {len(folders)} class folders, a classifier needs at least 2: <class>/<image>")
+    files: list[Path] = []
+    labels: list[int] = []
+    strays = [entry for entry in sorted(place.iterdir()) if entry not in folders]
+    for label, class_folder in enumerate(folders):
+        found, no_images = image_files(class_folder)
+        strays += no_images
         if not found:
-            raise Refused(f"class folder {folder / class_name} is empty: put images in it or remove it")
-        names += [os.fsencode(f"{class_name}/{file}") for file in found]
-        counts.append(len(found))
-    files = Files(folder, np.array(names))
-    targets = torch.arange(len(classes)).repeat_interleave(torch.tensor(counts))
+            raise Refused(f"class folder {class_folder} is empty: put images in it or remove it")
+        files += found
+        labels += [label] * len(found)
+    say_strays(place, strays)
+    if whole:
+        files, labels = _part_of(files, labels, split, folder)
+    return files, labels, tuple(entry.name for entry in folders)
+
+
+def _part_of(files: list[Path], labels: list[int], split: str, folder: Path) -> tuple[list[Path], list[int]]:
+    """The training or the test images of a flat folder: of every class TEST_SHARE are tested, and one at least."""
+    test: set[int] = set()
+    for label, rows in enumerate(np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1)):
+        if len(rows) < LEAST:
+            raise Refused(
+                f"class {files[rows[0]].relative_to(folder).parts[0]} of {folder} has {len(rows)} images, a folder "
+                f"that is to be split needs at least {LEAST} a class: to be trained on, held out and tested"
+            )
+        count = max(1, round(TEST_SHARE * len(rows)))
+        test.update(np.random.default_rng((SPLIT_SEED, label)).choice(rows, count, replace=False).tolist())
+    chosen = [i for i in range(len(files)) if (i in test) == (split == "test")]
+    return [files[i] for i in chosen], [labels[i] for i in chosen]
+
+
+def _folder(
+    name: str, files: list[Path], labels: list[int], classes: tuple[str, ...], image_size: int
+) -> ImageSet:
+    targets = torch.tensor(labels)
     if image_size > 0:
         mean, std = CONSTANTS.get(name, CONSTANTS["on disk"])
-        return ImageSet(name, targets, classes, mean, std, image_size, files=files)
+        return ImageSet(name, targets, classes, mean, std, image_size, files=Files.of(files))
     pixels = _read_all(files)
     mean, std = CONSTANTS.get(name) or _measured(pixels)
     return ImageSet(name, targets, classes, mean, std, pixels.shape[2], pixels)
@@ -378,32 +406,3 @@ def _read_or_download(kind: Callable[..., Any], name: str, train: bool, root: Pa
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             return kind(str(root), train=train, download=True)
-
-
-def read_for(path: Path, channels: int, data: Mapping[str, Any]) -> Tensor:
-    """An image file, normalised: (1, C, H, W) float32.
-
-    Args:
-        channels: that the network reads, 1 or 3.
-        data: `image_size`, `mean`, `std`, and `crop`: whether larger images are cut, as in evaluation.
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that is no image, or one of another size or mode, saying what is expected.
-    """
-    if not path.is_file():
-        raise Missing(f"there is no image {path}")
-    image = read_image(path, mode=None)
-    mode, word = MODES[channels]
-    if image.mode != mode:
-        raise Refused(
-            f"{path} has mode {image.mode}, this network reads {word} images, mode {mode}: "
-            f"convert it with Pillow's image.convert({mode!r})"
-        )
-    size = data["image_size"]
-    if data["crop"]:
-        image = centre_crop(image, size)
-    elif image.size != (size, size):
-        raise Refused(
-            f"{path} is {image.width}x{image.height}, this network was trained on {size}x{size}: resize it first"
-        )
-    return normalise(to_uint8(image)[None], data["mean"], data["std"])

@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, Refused, unknown
+from .. import paths
+from ..errors import CheckpointError, Missing, Refused, unknown
 from ..evaluation.prediction import Predictions
 from ..files import write_atomically
 from ..network.decoding import codeword_distances
+from ..network.weights import find_model
 from .channel import BitChannel, evidence, fit_channel
 
 FILE = "calibration.json"
@@ -138,15 +140,32 @@ def save_calibration(folder: Path, calibration: Calibration) -> Path:
     return path
 
 
-def load_calibration(folder: Path, model: nn.Module) -> Calibration | None:
-    """A run's calibration, or None when there is none.
+def load_calibration(name: str | Path, model: nn.Module) -> Calibration:
+    """The calibration of a network.
 
+    Args:
+        name: as for `CodedResNeXt.from_pretrained`, or the folder where calibration.json is.
+        model: the network itself, whose weights are compared.
     Raises:
+        FileNotFoundError: there is none, saying what makes it.
         CheckpointError: a damaged file.
         ValueError: one of another network, see `Calibration.check`.
     """
-    path = folder / FILE
-    if not path.is_file():
+    folder = Path(name) if Path(name).is_dir() else find_model(name).path
+    calibration = calibration_in(folder, model)
+    if calibration is None:
+        raise Missing(f"{folder} has no {FILE}: python -m coded_resnext calibrate {name} makes it")
+    return calibration
+
+
+def calibration_in(folder: Path, model: nn.Module) -> Calibration | None:
+    """The calibration in a run's or shipped weights' folder, or None where there is none.
+
+    What was made here for shipped weights, see `paths.OWN_WEIGHTS`, comes first.
+    """
+    own = paths.OWN_WEIGHTS / folder.name if folder.is_relative_to(paths.WEIGHTS) else folder
+    path = next((path for path in (own / FILE, folder / FILE) if path.is_file()), None)
+    if path is None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -66,6 +66,7 @@ class EarlyExit:
             labels (B,); exits (B,), the coded blocks counted from 0, their number is the softmax head; confidence (B,),
             probability of the label. A sample that holds a NaN never leaves early, and its confidence is NaN.
         """
+        self.model.check_images(x)
         rule = self.rule
         rows = torch.arange(len(x), device=x.device)  # of the batch, that are still on their way
         labels, exits = torch.zeros_like(rows), torch.full_like(rows, len(rule.schemes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from ..evaluation.prediction import Predictions
 from ..network.model import CodedResNeXt
-from .calibration import Calibration, Target
+from .calibration import Calibration, Target, calibration_in
 from .stopping import STOPS_ABOVE, StoppingRule
 from .thresholds import Answers, OperatingPoint, for_accuracy, for_budget, operating_points
 
 DROPS = (0.0, 0.5, 1.0)  # percentage points of accuracy that may be lost
+USUAL_DROP = 0.5  # where none is asked for
 BUDGETS = (25, 50, 75, 100)  # percent of the whole network's multiply-adds
 
 
@@ -46,6 +48,15 @@ def best_policy(calibration: Calibration, drop: float) -> str:
     """The policy that costs least for an accuracy drop on the held-out images."""
     fitting = [target for target in calibration.targets if (target.kind, target.value) == ("drop", drop)]
     return min(fitting, key=lambda target: target.multiply_adds).policy
+
+
+def calibrated_rule(model: CodedResNeXt, folder: Path, drop: float = USUAL_DROP) -> StoppingRule | None:
+    """The cheapest rule that loses so many points, by the calibration in a folder; None where there is none."""
+    calibration = calibration_in(folder, model) if model.schemes else None
+    if calibration is None:
+        return None
+    policy = best_policy(calibration, drop)
+    return StoppingRule(model.schemes, policy, calibration.thresholds(policy, "drop", drop), calibration)
 
 
 def to_thresholds(rule: StoppingRule, cuts: np.ndarray) -> dict[str, float]:

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.batches import seeds
-from ..data.sets import MODES, ImageSet, centre_crop, load_images, out_of_distribution, read_image, to_uint8
+from ..data.prepare import MODES, centre_crop, read_image, to_uint8
+from ..data.sets import ImageSet, load_images, out_of_distribution
 from ..errors import Missing, Refused
 
 FOREIGN = -1  # the label of an image of no class of the network
@@ -163,7 +164,7 @@ def _read(folder: Path, files: Sequence[Path], channels: int, data: Mapping[str,
     Raises:
         ValueError: naming every file that is no image, or every one of another size.
     """
-    mode, _ = MODES[channels]
+    mode = MODES[channels]
     size = data["image_size"]
     pixels, unreadable, misfits = [], [], []
     for file in files:

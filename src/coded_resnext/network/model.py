@@ -7,18 +7,22 @@ the network is torchvision's ResNeXt without the bias of fc.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ..codes.scheme import CodingScheme, load_scheme
+from ..data.prepare import Preparation
 from ..errors import Refused
 from .block import CodedBottleneck, coded_sum
 from .norm import BatchNorm2d
 from .variants import BRANCH_SUMS
-from .weights import load_weights, read_card, read_shipped
+from .weights import ONNX, RUN, SUBNETWORK, find_model, load_weights, read_card, read_shipped
 
 EXPANSION = 4  # C_out of a stage over its planes, as in every bottleneck ResNet
 STEMS = {"3x3": (3, 1, False), "3x3/2": (3, 2, False), "7x7/2": (7, 2, True)}  # kernel, stride, max pool
@@ -43,6 +47,8 @@ class CodedResNeXt(nn.Module):
         cut: blocks that have lost branches: {block: (N_act, number of branches that are there)}, see Subnetwork.
     Attributes:
         options: the arguments above but for the schemes and `cut`, JSON-ready: with the schemes they make the network.
+        class_names: of the logits, of a network that was trained; else empty.
+        preparation: how it was shown images, which `preprocess` repeats and `forward` checks; None before training.
     Raises:
         ValueError: a scheme for no stage or block, or of another K or N; a stem, branch_sum or probability out of
             range.
@@ -75,6 +81,10 @@ class CodedResNeXt(nn.Module):
             "branch_width": branch_width, "width": width, "stem": stem, "in_channels": in_channels,
             "drop_branch": drop_branch, "branch_sum": branch_sum,
         }  # fmt: skip
+        self.class_names: tuple[str, ...] = ()
+        self.preparation: Preparation | None = None
+        self._warned: set[str] = set()
+        self._looked = False
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch
@@ -119,20 +129,72 @@ class CodedResNeXt(nn.Module):
         self.fc = nn.Linear(channels, num_classes, bias=False)
 
     @classmethod
-    def from_pretrained(cls, name: str) -> CodedResNeXt:
-        """A network whose weights ship with the repository, in evaluation mode.
+    def from_pretrained(cls, name: str | Path) -> CodedResNeXt:
+        """A trained network in evaluation mode, on the CPU: shipped, of a run trained here, or a subnetwork.
 
         Args:
             name: "cifar10-small" for the coded network of seed 0, "cifar10-small-plain" for the plain one,
-                "cifar10-small-coded-s1" for any other; data/weights has them all, each with a card.
+                "cifar10-small-coded-s1" for any other; data/weights has them all, each with a card. Or a run's folder,
+                or a subnetwork's.
         Raises:
-            ValueError: unknown weights, with the closest known names.
+            ValueError, FileNotFoundError: no such network, with all that are known; an ONNX file.
             CheckpointError: a file that is not what its card says.
         """
-        card = read_card(name)
+        from .. import load_checkpoint, load_subnetwork  # of rooms above, by their public names
+
+        kind, path = find_model(name)
+        if kind == ONNX:
+            raise Refused(f"{path} is an ONNX file, which holds no PyTorch network: open it with OnnxNetwork")
+        if kind == SUBNETWORK:
+            return load_subnetwork(path)
+        if kind == RUN:
+            return load_checkpoint(path).network()
+        card = read_card(path.name)
         model = build_network(card["network"], card["schemes"])
         load_weights(model, read_shipped(card), card["name"])
+        model.knows(card["data"], crop=card["recipe"].get("image_size", 0) > 0)
         return model.eval()
+
+    def knows(self, data: Mapping[str, Any], *, crop: bool) -> None:
+        """Tell a network what it was trained on.
+
+        Args:
+            data: `classes`, `mean`, `std` and `image_size`, as a checkpoint has them.
+            crop: whether images are cut as those on disk are.
+        """
+        self.class_names = tuple(data["classes"])
+        self.preparation = Preparation.of({**data, "crop": crop})
+
+    def preprocess(self, images: Image.Image | Sequence[Image.Image]) -> Tensor:
+        """One PIL image or several as this network reads them, (B, in_channels, H, W), see `Preparation`.
+
+        Upright, grey or colour as in training, the middle square at the trained size, normalised.
+
+        Raises:
+            ValueError: a network that was not trained on images; what is no PIL image.
+        """
+        if self.preparation is None:
+            raise Refused("this network was trained on no images yet: CodedResNeXt.from_pretrained loads one that was")
+        return self.preparation(images).to(self.fc.weight)
+
+    def check_images(self, x: Tensor) -> None:
+        """Refuse a tensor that a trained network cannot have been meant to see, and warn once where it may.
+
+        On a GPU the values of the first batch alone are looked at: a look waits for the device.
+
+        Raises:
+            ValueError: see `Preparation.check` and `check_values`.
+        """
+        if self.preparation is None or self.training or torch.compiler.is_compiling() or x.is_meta:
+            return
+        doubts = [self.preparation.check(x)]
+        if x.device.type == "cpu" or not self._looked:
+            doubts.append(self.preparation.check_values(x))
+            self._looked = True
+        for doubt in doubts:
+            if doubt and doubt not in self._warned:
+                self._warned.add(doubt)
+                warnings.warn(f"{doubt}: see model.preprocess", stacklevel=3)
 
     def forward_stem(self, x: Tensor) -> Tensor:
         """Images (B, in_channels, H, W) to what the first block reads."""
@@ -178,6 +240,7 @@ class CodedResNeXt(nn.Module):
         Raises:
             ValueError: a mask for an unknown block, of another shape or type, or in training mode.
         """
+        self.check_images(x)
         features, energies = self.forward_blocks(self.forward_stem(x), branch_mask=branch_mask)
         logits = self.forward_head(features)
         return (logits, energies) if return_energies else logits

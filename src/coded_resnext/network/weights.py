@@ -6,20 +6,77 @@ the file is, how it was trained, which record measured it, and what storing it i
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .. import paths
-from ..errors import CheckpointError, Refused, not_here, unknown
+from ..errors import CheckpointError, Missing, Refused, not_here, unknown
 from ..files import sha256
 
 WEIGHTS_FILE = "model.safetensors"  # of a run's folder, and of a subnetwork's
+DESCRIPTION, MANIFEST = "checkpoint.json", "manifest.json"  # what makes a folder a run's, and what a subnetwork's
+SHIPPED, RUN, SUBNETWORK, ONNX = "shipped weights", "run", "subnetwork", "ONNX file"  # what a name may be of
+
+
+class Named(NamedTuple):
+    """What a name is of: `kind` is SHIPPED, RUN, SUBNETWORK or ONNX, `path` its folder or file.
+
+    Of shipped weights the folder is data/weights/<full name>, where a calibration may be.
+    """
+
+    kind: str
+    path: Path
+
+
+def find_model(name: str | Path) -> Named:
+    """The one kind of name that everything takes which wants a network.
+
+    Args:
+        name: of shipped weights, see `read_card`; a run's folder, or <preset>/<run> in data/runs; a subnetwork's
+            folder; an .onnx file. A folder that is named like shipped weights is written ./name.
+    Raises:
+        FileNotFoundError: a path where none of these is, with all that is known.
+        ValueError: a name that is none, with all that are known.
+    """
+    if isinstance(name, str) and (full := _full_name(name)):
+        return Named(SHIPPED, paths.WEIGHTS / full)
+    path = Path(name)
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise Missing(f"there is no file {path}")
+        return Named(ONNX, path)
+    for folder in (path, paths.RUNS / path):
+        if (folder / MANIFEST).is_file():
+            return Named(SUBNETWORK, folder)
+        if (folder / DESCRIPTION).is_file() or (folder / (DESCRIPTION + ".new")).is_file():
+            return Named(RUN, folder)
+    if path.is_dir() or len(path.parts) > 1:
+        raise Missing(
+            f"{path} is no model: expected a folder with {DESCRIPTION} (a run) or {MANIFEST} (a subnetwork), a file "
+            f"named .onnx, or the name of shipped weights. {known_models()}"
+        )
+    close = difflib.get_close_matches(str(name), [path.stem for path in paths.WEIGHTS.glob("*.json")], n=1, cutoff=0.8)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    raise Refused(f"unknown model {str(name)!r}{hint} {known_models()}")
+
+
+def known_models() -> str:
+    """All names of networks, in words: shipped weights, and runs that were trained here."""
+    shipped = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
+    runs = sorted(str(path.parent.relative_to(paths.RUNS)) for path in paths.RUNS.glob(f"*/*/{DESCRIPTION}"))
+    parts = [f"Shipped: {', '.join(shipped)}" if shipped else "No weights are shipped here"]
+    if shipped and not paths.IS_CHECKOUT:
+        parts[0] += " (the repository has more)"
+    if runs:
+        parts.append(f"runs in {paths.RUNS}: {', '.join(runs)}")
+    return "; ".join(parts)
 
 
 def is_shipped(name: str) -> bool:
@@ -35,15 +92,19 @@ def read_card(name: str) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name, with the closest known ones.
     """
-    for full in (name, f"{name}-s0", f"{name}-coded-s0"):
-        path = card_path(full)
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+    if full := _full_name(name):
+        return json.loads(card_path(full).read_text(encoding="utf-8"))
     known = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
     if not known:
         raise Refused(not_here("weights", paths.WEIGHTS))
     more = "" if paths.IS_CHECKOUT else f" (the package has {', '.join(known)}; its repository has more)"
     raise Refused(unknown("weights", name, known) + more)
+
+
+def _full_name(name: str) -> str | None:
+    if Path(name).name != name:
+        return None
+    return next((full for full in (name, f"{name}-s0", f"{name}-coded-s0") if is_shipped(full)), None)
 
 
 def full_precision(tensor: Tensor) -> Tensor:

@@ -1,22 +1,77 @@
-"""Image files classified by what is at hand: a run's checkpoint, a subnetwork's folder, or an ONNX file."""
+"""Image files classified by what is at hand: shipped weights, a run, a subnetwork, or an ONNX file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from ..data.sets import read_for
-from ..errors import Missing
+from ..data.folders import image_files
+from ..data.prepare import MODES, Preparation, read_image
+from ..errors import CodedResNeXtError, Missing
+from ..network.decoding import codeword_distances
 from ..network.model import CodedResNeXt
-from ..training.checkpoint import DESCRIPTION, load_checkpoint
-from .manifest import MANIFEST, Manifest, load_subnetwork, read_manifest
+from ..network.weights import ONNX, RUN, SHIPPED, SUBNETWORK, find_model
+from ..training.checkpoint import Checkpoint, named_checkpoint
+from .manifest import load_subnetwork, read_manifest
 
-SHOWN = 5  # classes in an answer
+SHOWN = 5  # classes in an answer in words
+Answers = Callable[[Tensor], tuple[Tensor, Mapping[str, Tensor]]]  # images to logits (B, m) and energies by block
+Stops = Callable[[Mapping[str, Tensor], Tensor], str]  # energies and logits of one image to where it would have left
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one image.
+
+    Attributes:
+        probabilities: by class name, the likeliest first; of a single class empty.
+        logit, threshold: of a single class, which says yes at or above the threshold; None of several.
+        exit: where early exit would have stopped, "softmax" for the end; None without a calibration.
+        distance: to the nearest codeword in the last coded block, Euclidean; None where no energies are known.
+        size: of the file's image, (width, height), before it was resized or cropped.
+    """
+
+    probabilities: dict[str, float]
+    logit: float | None
+    threshold: float | None
+    exit: str | None
+    distance: float | None
+    size: tuple[int, int]
+    name: str = ""
+
+    def in_words(self) -> str:
+        """One line."""
+        if self.logit is not None:
+            if self.threshold is None:
+                return f"{self.name} with logit {self.logit:.3f}; no threshold is known"
+            no = "" if self.logit >= self.threshold else "not "
+            return f"{no}{self.name} (logit {self.logit:.3f}, threshold {self.threshold:.3f})"
+        best = list(self.probabilities.items())[:SHOWN]
+        words = ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
+        more = []
+        if self.distance is not None:
+            more.append(f"codeword {self.distance:.2f} away")
+        if self.exit is not None:
+            more.append(f"early exit at {self.exit}" if self.exit != "softmax" else "no early exit")
+        return f"{words} ({', '.join(more)})" if more else words
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        content: dict[str, Any] = {"size": list(self.size)}
+        if self.logit is not None:
+            answer = None if self.threshold is None else self.logit >= self.threshold
+            content |= {"class": self.name, "logit": self.logit, "threshold": self.threshold, "answer": answer}
+        else:
+            classes = [{"name": name, "probability": share} for name, share in self.probabilities.items()]
+            content |= {"classes": classes, "answer": classes[0]["name"]}
+        return content | {"exit": self.exit, "distance": self.distance}
 
 
 @dataclass(frozen=True)
@@ -26,65 +81,112 @@ class Classifier:
     Attributes:
         class_names: of its logits.
         threshold: of a single class, where one is known.
-        channels: of the images, 1 or 3.
-        data: how images are prepared, see `data.sets.read_for`.
-        logits: normalised images (B, C, H, W) to logits (B, number of classes).
+        preparation: of images.
+        answers: what it says of prepared images.
+        codewords: {last coded block: (m, N')} of its classes, where its energies are known; else empty.
+        model: in PyTorch; None for an ONNX file.
+        checkpoint: where it was loaded from, of a whole network.
     """
 
     class_names: tuple[str, ...]
     threshold: float | None
-    channels: int
-    data: Mapping[str, Any]
-    logits: Callable[[Tensor], Tensor]
+    preparation: Preparation
+    answers: Answers
+    codewords: Mapping[str, np.ndarray]
+    model: CodedResNeXt | None = None
+    checkpoint: Checkpoint | None = None
+
+    def classify(self, image: Image.Image, stops: Stops | None = None) -> Answer:
+        """What an image shows; `stops` says where early exit would have left."""
+        logits, energies = self.answers(self.preparation(image))
+        distance = None
+        for name, words in self.codewords.items():
+            spent = energies[name].double()
+            distance = float(codeword_distances(spent, torch.tensor(words, dtype=spent.dtype)).min())
+        where = stops(energies, logits) if stops else None
+        if len(self.class_names) == 1:
+            logit = float(logits[0, 0])
+            return Answer({}, logit, self.threshold, where, distance, image.size, self.class_names[0])
+        shares = logits[0].softmax(0)
+        order = shares.argsort(descending=True).tolist()
+        named = {self.class_names[k]: float(shares[k]) for k in order}
+        return Answer(named, None, None, where, distance, image.size)
 
     def describe(self, path: Path) -> str:
-        """What an image file shows: yes or no of a single class, or the likeliest of several.
+        """What an image file shows, in words.
 
         Raises:
-            FileNotFoundError, ValueError: see `data.sets.read_for`.
+            FileNotFoundError, ValueError: no such file, or no image.
         """
-        logits = self.logits(read_for(path, self.channels, self.data))[0]
-        if len(self.class_names) == 1:
-            (name,), logit = self.class_names, float(logits[0])
-            if self.threshold is None:
-                return f"{name} with logit {logit:.3f}; no threshold is known"
-            return (
-                f"{'' if logit >= self.threshold else 'not '}{name} (logit {logit:.3f}, threshold {self.threshold:.3f})"
-            )
-        best = logits.softmax(0).topk(min(SHOWN, len(self.class_names)))
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return ", ".join(f"{self.class_names[k]} {100 * share:.1f} %" for k, share in pairs)
+        return self.classify(read_image(path, MODES[self.preparation.channels])).in_words()
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Whether an image of this size is taken as it is."""
+        return not self.preparation.crop and size == (self.preparation.image_size,) * 2
 
 
-def load_classifier(path: Path) -> Classifier:
-    """A classifier from a run's folder, a subnetwork's folder or an ONNX file of ours.
+def classify_files(
+    classifier: Classifier, given: Sequence[Path], stops: Stops | None = None
+) -> Iterator[tuple[Path, Answer | CodedResNeXtError]]:
+    """Answers file by file, or the error that a file met; folders are walked, see `image_files`."""
+    for path in given:
+        if path.is_dir():
+            files = image_files(path)[0]
+            if not files:
+                yield path, Missing(f"{path} has no images in it")
+        else:
+            files = [path]
+        for file in files:
+            try:
+                image = read_image(file, MODES[classifier.preparation.channels])
+                yield file, classifier.classify(image, stops)
+            except CodedResNeXtError as error:
+                yield file, error
+
+
+def load_classifier(name: str | Path) -> Classifier:
+    """A classifier of any name that `find_model` knows.
 
     Raises:
-        FileNotFoundError: there is none of the three.
+        FileNotFoundError, ValueError: no such network, with all that are known.
         CheckpointError: damaged or foreign files.
     """
-    if path.suffix == ".onnx":
+    kind, path = find_model(name)
+    if kind == ONNX:
         from .onnx_file import OnnxNetwork  # onnxruntime, which the others do without
 
         network = OnnxNetwork(path)
-        return _of_manifest(network.manifest, lambda images: torch.from_numpy(network(images.numpy())[0]))
-    if (path / MANIFEST).is_file():
-        return _of_manifest(read_manifest(path), _answers(load_subnetwork(path)))
-    if (path / DESCRIPTION).is_file():
-        checkpoint = load_checkpoint(path)
-        model, about = checkpoint.network(), checkpoint.description
-        data = about.data | {"crop": about.parameters["image_size"] > 0}
-        return Classifier(tuple(data["classes"]), None, model.options["in_channels"], data, _answers(model))
-    raise Missing(
-        f"{path} is no model: expected a folder with {DESCRIPTION} (a run) or {MANIFEST} (a subnetwork), "
-        "or a file named .onnx"
+
+        def by_runtime(images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            logits, energies = network(images.contiguous().numpy())
+            return torch.from_numpy(logits), {key: torch.from_numpy(value) for key, value in energies.items()}
+
+        manifest = network.manifest
+        rows = _rows(manifest.codewords) if len(manifest.classes) > 1 else {}
+        known = {name: rows[name] for name in network.energies if name in rows}
+        return Classifier(network.class_names, manifest.threshold, network.preparation, by_runtime, _last(known))
+    if kind == SUBNETWORK:
+        model, threshold, checkpoint = load_subnetwork(path), read_manifest(path).threshold, None
+    else:
+        assert kind in (RUN, SHIPPED)
+        checkpoint = named_checkpoint(name)
+        model, threshold = checkpoint.network(), None
+    words = {block: scheme.words for block, scheme in model.schemes.items()}
+
+    @torch.inference_mode()
+    def by_torch(images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return model(images, return_energies=True)
+
+    return Classifier(
+        model.class_names, threshold, model.preparation, by_torch, _last(words), model=model, checkpoint=checkpoint
     )
 
 
-def _of_manifest(manifest: Manifest, logits: Callable[[Tensor], Tensor]) -> Classifier:
-    channels = manifest.network["in_channels"]
-    return Classifier(manifest.class_names, manifest.threshold, channels, manifest.data, logits)
+def _last(words: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return dict(list(words.items())[-1:])
 
 
-def _answers(model: CodedResNeXt) -> Callable[[Tensor], Tensor]:
-    return torch.inference_mode()(model)
+def _rows(codewords: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    """Codewords of a manifest less the columns that no class uses, as energies of the cut network have them."""
+    arrays = {name: np.array([[c == "1" for c in row] for row in rows]) for name, rows in codewords.items()}
+    return {name: rows[:, rows.any(axis=0)] for name, rows in arrays.items()}

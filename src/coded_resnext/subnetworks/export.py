@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Missing, Refused
+from ..errors import Refused
 from ..evaluation.binary import training_threshold
 from ..evaluation.prediction import predict
-from ..training.checkpoint import Checkpoint, load_checkpoint
+from ..training.checkpoint import Checkpoint, named_checkpoint
 from ..training.run import Run
 from .extract import Subnetwork, extract_subnetwork
 from .manifest import Manifest, class_indices, describe, save_subnetwork
 
 
 def export(
-    folder: Path,
+    name: str | Path,
     names: Sequence[str],
     *,
     out: Path | None = None,
@@ -31,7 +31,7 @@ def export(
     """Cut the paths of some classes out of a run's network and write them.
 
     Args:
-        folder: of the run, with its checkpoint.
+        name: of the network: a run's folder or shipped weights, see `find_model`.
         names: of the classes, in the order of the logits.
         out: a folder for the subnetwork, see manifest.py.
         onnx: an ONNX file.
@@ -41,15 +41,13 @@ def export(
         What was written, in words.
     Raises:
         ValueError: nowhere to write to; an unknown class; a plain network; a missing extra.
-        FileNotFoundError: no checkpoint in the folder.
+        FileNotFoundError, ValueError: no such network, with all that are known.
     """
     if out is None and onnx is None:
         raise Refused("where to? --out FOLDER writes a subnetwork, --onnx FILE an ONNX file, both may be given")
     if onnx is None and (batch is not None or energies):
         raise Refused("--batch and --energies are about an ONNX file: name it with --onnx FILE")
-    checkpoint = load_checkpoint(folder)
-    if checkpoint is None:
-        raise Missing(f"{folder} has no checkpoint: it must be a run's folder, data/runs/<preset>/<run>")
+    checkpoint = named_checkpoint(name)
     subnetwork, manifest = cut_out(checkpoint, names, threshold)
     written = []
     if out is not None:
@@ -80,7 +78,7 @@ def cut_out(
     full = checkpoint.network()
     subnetwork = extract_subnetwork(full, classes)
     about = {key: data[key] for key in ("name", "mean", "std", "image_size")}
-    about["crop"] = checkpoint.description.parameters["image_size"] > 0
+    about["crop"] = full.preparation.crop
     manifest = describe(
         subnetwork, full, class_names=names, data=about, parent=checkpoint.weights_hash,
         threshold=find_threshold(checkpoint, subnetwork) if threshold is None else threshold,

@@ -96,6 +96,8 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
     subnetwork = Subnetwork(model.options, codewords, chosen).to(model.fc.weight).eval()  # before: nothing is rounded
     subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))
     subnetwork.check = check_equal(model, subnetwork)
+    if model.preparation is not None:
+        subnetwork.class_names, subnetwork.preparation = tuple(model.class_names[k] for k in chosen), model.preparation
     return subnetwork
 
 
@@ -134,6 +136,8 @@ def check_equal(model: CodedResNeXt, subnetwork: Subnetwork) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CHECK_BATCH, model.conv1.in_channels, side, side, generator=generator).to(weight)
     masks = {name: mask.to(weight.device) for name, mask in class_mask(model.schemes, subnetwork.classes).items()}
+    for network in (model, subnetwork):
+        network.preparation = None  # these are no images: nothing is to be said of them
     logits, energies = model(images, return_energies=True, branch_mask=masks)
     cut_logits, cut_energies = subnetwork(images, return_energies=True)
     # All logits are sums of the same features, and one class's may cancel to nearly nothing: the largest has the scale.

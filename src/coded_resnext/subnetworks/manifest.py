@@ -17,15 +17,15 @@ import numpy as np
 import safetensors.torch
 
 from ..codes.scheme import word_text
+from ..data.prepare import Preparation
 from ..errors import CheckpointError, Missing, Refused, unknown
 from ..files import sha256, write_atomically
 from ..network.cost import count_parameters, multiply_adds
 from ..network.model import CodedResNeXt
-from ..network.weights import WEIGHTS_FILE, load_weights, read_weights
+from ..network.weights import MANIFEST, WEIGHTS_FILE, load_weights, read_weights
 from .extract import Subnetwork
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,7 @@ def load_subnetwork(path: str | Path) -> Subnetwork:
     codewords = {name: np.array([[c == "1" for c in row] for row in rows]) for name, rows in manifest.codewords.items()}
     subnetwork = Subnetwork(manifest.network, codewords, manifest.classes)
     load_weights(subnetwork, read_weights(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE))
+    subnetwork.class_names, subnetwork.preparation = manifest.class_names, Preparation.of(manifest.data)
     return subnetwork.eval()
 
 

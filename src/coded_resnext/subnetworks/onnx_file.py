@@ -6,15 +6,19 @@ are asked for, are outputs of their own, named after their blocks.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from .. import __version__
+from ..data.prepare import Preparation
 from ..errors import CheckpointError, Missing, NotEqual, Refused
 from ..files import write_atomically
 from ..network.model import CodedResNeXt
@@ -106,6 +110,8 @@ class OnnxNetwork:
     Attributes:
         manifest: what the file says of itself.
         energies: names of the coded blocks whose energies it gives.
+        class_names: of its logits.
+        preparation: how its images are prepared, see `preprocess`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -125,6 +131,8 @@ class OnnxNetwork:
                 "Write one with python -m coded_resnext export --onnx"
             )
         self.manifest = Manifest.from_json(notes[METADATA], str(path))
+        self.class_names = self.manifest.class_names
+        self.preparation = Preparation.of(self.manifest.data)
         data, needs = self.manifest.data, self.session.get_inputs()[0].shape[1:]
         wanted = {
             "logits": (outputs[LOGITS][1:], [len(self.manifest.classes)]),
@@ -135,11 +143,19 @@ class OnnxNetwork:
                 raise CheckpointError(f"{path} has {what} of {has}, its manifest says {says}: it is another network's")
         self.energies = [name.removeprefix(ENERGIES) for name in outputs if name != LOGITS]
 
+    def preprocess(self, images: Image.Image | Sequence[Image.Image]) -> np.ndarray:
+        """One PIL image or several as this network reads them, (B, C, H, W), as `CodedResNeXt.preprocess`."""
+        return self.preparation(images).contiguous().numpy()
+
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits (B, m) and energies by block of normalised images (B, C, H, W), float32.
 
         A file that was exported for batches of one size gets its last one filled up, and what fills it is not returned.
         """
+        values = torch.from_numpy(images)
+        for doubt in (self.preparation.check(values), self.preparation.check_values(values)):
+            if doubt:
+                warnings.warn(f"{doubt}: see OnnxNetwork.preprocess", stacklevel=2)
         size = self.session.get_inputs()[0].shape[0]
         names = [LOGITS, *(ENERGIES + name for name in self.energies)]
         if not isinstance(size, int):

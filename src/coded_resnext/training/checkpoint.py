@@ -22,11 +22,15 @@ import torch
 from torch import Tensor
 
 from .. import paths
-from ..errors import CheckpointError
+from ..errors import CheckpointError, Refused
 from ..files import sha256, write_atomically
 from ..network.model import CodedResNeXt, build_network
 from ..network.weights import (
+    DESCRIPTION,
+    RUN,
+    SHIPPED,
     WEIGHTS_FILE,
+    find_model,
     is_shipped,
     load_weights,
     read_card,
@@ -34,7 +38,7 @@ from ..network.weights import (
     read_weights,
 )
 
-OPTIMISER, DESCRIPTION = "optimiser.pt", "checkpoint.json"
+OPTIMISER = "optimiser.pt"
 NEW = ".new"
 
 
@@ -102,6 +106,7 @@ class Checkpoint:
         """The trained network, in evaluation mode on the CPU."""
         model = build_network(self.description.network, self.description.schemes)
         load_weights(model, self.weights(), str(self.folder / WEIGHTS_FILE))
+        model.knows(self.description.data, crop=self.description.parameters.get("image_size", 0) > 0)
         return model.eval()
 
 
@@ -138,12 +143,13 @@ def save_checkpoint(
     return hashes[WEIGHTS_FILE]
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
+def load_checkpoint(folder: str | Path) -> Checkpoint | None:
     """A run's checkpoint, or None when there is none.
 
     Raises:
         CheckpointError: files that are damaged, cut short or of another checkpoint.
     """
+    folder = Path(folder)
     _settle(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
@@ -169,6 +175,21 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
                 f"checkpoint. Restore it, or train again with --force"
             )
     return Checkpoint(folder, description, weights_hash)
+
+
+def named_checkpoint(name: str | Path) -> Checkpoint:
+    """The whole network of a name, see `find_model`, with what it was trained by.
+
+    Raises:
+        ValueError, FileNotFoundError: no such network, with all that are known; a subnetwork or an ONNX file.
+    """
+    kind, path = find_model(name)
+    if kind == SHIPPED:
+        return shipped_checkpoint(path.name)
+    if kind != RUN:
+        raise Refused(f"{path} is {'a subnetwork' if path.is_dir() else 'an ONNX file'}: this needs a whole network, "
+                      "a run's folder or shipped weights")
+    return load_checkpoint(path)
 
 
 def trained_checkpoint(preset: str, name: str) -> Checkpoint | None:

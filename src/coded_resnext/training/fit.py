@@ -23,11 +23,13 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 from tqdm import tqdm
 
+from .. import paths
 from ..codes.scheme import CodingScheme, load_scheme, scheme_path
 from ..data.batches import Augmentation, batches_an_epoch, seeds, train_batches
-from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, split_holdout, spread
+from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, load_images, other_classes, split_holdout, spread
 from ..errors import CheckpointError, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
+from ..files import write_atomically
 from ..network.cost import strided_past_its_map
 from ..network.decoding import decode
 from ..network.devices import computes_bfloat16, describe_device, full_float32, tuned_convolutions
@@ -39,6 +41,7 @@ from ..network.weights import load_weights
 from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
 from .parameters import TrainingParameters, differences, recipe, to_plain
 
+DESIGN_SECONDS = 5.0  # see design_scheme: on one core it takes up to three times as long
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 EVALUATION_BATCH = 500
 FEW = 64
@@ -80,7 +83,7 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     test = load_images(parameters.data, "test", image_size=parameters.image_size, seed=parameters.seed)
     test = test.normalised_as(train.mean, train.std)
     if test.classes != train.classes:
-        raise Refused(f"{parameters.data}: the test images have other classes than the training images")
+        raise Refused(f"{parameters.data}: {other_classes(train.classes, test.classes)}")
     if len(train) < parameters.batch_size:
         raise Refused(f"batch_size {parameters.batch_size} is more than the {len(train)} training images")
 
@@ -123,6 +126,7 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     if accelerator.is_main_process and len(history) < parameters.epochs:
         if checkpoint and checkpoint.description.processes != accelerator.num_processes:
             print(_other_processes(checkpoint.description.processes, accelerator), file=sys.stderr, flush=True)
+        print(describe_data(train, held, test, model), file=sys.stderr)
         print(_HEADER, file=sys.stderr, flush=True)
     saved_at = -math.inf
     for epoch in runner.epochs:
@@ -187,18 +191,42 @@ def choose_schemes(parameters: TrainingParameters, images: ImageSet) -> dict[str
     if not parameters.coded:
         return {}
     return {
-        place: _scheme(len(images.classes), parameters.num_branches, ones) for place, ones in parameters.active.items()
+        place: scheme_for(len(images.classes), parameters.num_branches, ones)
+        for place, ones in parameters.active.items()
     }
 
 
-def _scheme(num_classes: int, num_branches: int, num_active: int) -> CodingScheme | None:
+def scheme_for(num_classes: int, num_branches: int, num_active: int) -> CodingScheme | None:
+    """The built-in scheme of these sizes, or one designed once and kept with the runs; None where all are active."""
     if num_active == num_branches:
         return None
     if scheme_path(num_classes, num_branches, num_active).is_file():
         return load_scheme(num_classes, num_branches, num_active)
+    kept = paths.RUNS / ".own" / "schemes" / f"{num_classes}x{num_branches}-{num_active}.txt"
+    if kept.is_file():
+        return CodingScheme.load(kept)
     from ..codes.design import design_scheme  # its solvers are needed for new sizes only
 
-    return design_scheme(num_classes, num_branches, num_active)
+    scheme = design_scheme(num_classes, num_branches, num_active, time_limit=DESIGN_SECONDS)
+    write_atomically(kept, scheme.to_text(**scheme.header()).encode())
+    return scheme
+
+
+def describe_data(
+    train: ImageSet, held: ImageSet | None, test: ImageSet, model: CodedResNeXt
+) -> str:
+    """What a training is about to see, in one line: images, classes, sizes, branches, distances of the schemes."""
+    counts = train.labels.bincount(minlength=len(train.classes)).tolist()
+    many = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
+    schemes = {name.split(".")[0]: scheme for name, scheme in model.schemes.items()}
+    parts = [
+        f"{train.name}: {len(train)} images to train on, {len(held) if held else 0} held out, {len(test)} to test",
+        f"{len(train.classes)} classes of {many} images",
+        f"{train.image_size}x{train.image_size} {'grey' if train.channels == 1 else 'colour'}",
+        f"{model.num_branches} branches",
+        *(f"{stage} {s.num_active} active, codewords {s.min_distance} apart" for stage, s in schemes.items()),
+    ]
+    return "; ".join(parts if schemes else [*parts, "plain"])
 
 
 def _agreed_schemes(

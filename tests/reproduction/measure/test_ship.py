@@ -11,7 +11,7 @@ from coded_resnext.early_exit.calibration import load_calibration
 from coded_resnext.errors import CheckpointError
 from coded_resnext.network.weights import read_card
 from coded_resnext.reproduction.measure import stages
-from coded_resnext.reproduction.measure.ship import calibrate_shipped, file_weights
+from coded_resnext.reproduction.measure.ship import calibrate_named, file_weights
 from coded_resnext.reproduction.measure.stages import evaluate
 from coded_resnext.reproduction.measure.timing import time_exits
 from coded_resnext.reproduction.measure.train import train
@@ -108,7 +108,7 @@ def test_a_plain_network_has_nothing_to_calibrate():
     train(TrainingParameters(name="pretrained-plain-s0", coded=False, **small))
     file_weights("digits", "pretrained-plain-s0")
     with pytest.raises(ValueError, match="plain network: it decodes nothing"):
-        calibrate_shipped("digits-pretrained-plain")
+        calibrate_named("digits-pretrained-plain")
 
 
 @pytest.mark.usefixtures("elsewhere", "trained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -10,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ... import paths
-from ...early_exit.calibration import Calibration
+from ...early_exit.calibration import FILE, Calibration
 from ...errors import Refused
 from ...evaluation.prediction import predict
 from ...files import sha256, write_atomically
 from ...network.devices import full_float32
 from ...network.model import build_network
 from ...network.weights import card_path, full_precision, load_weights, weights_path
-from ...training.checkpoint import load_checkpoint, run_folder, shipped_checkpoint
+from ...training.checkpoint import ShippedCheckpoint, load_checkpoint, named_checkpoint, run_folder
 from ...training.run import Run
 from ..records.records import read_record, record_path
 from .exits import calibrate_run
@@ -26,14 +27,19 @@ LICENCE = "MIT"
 UNCHANGED = 0.05  # points of accuracy: five of ten thousand images, fewer than another batch size moves
 
 
-def calibrate_shipped(name: str) -> Calibration:
-    """Early-exit thresholds of shipped weights, from the images held out of their training; kept beside the weights.
+def calibrate_named(name: str | Path) -> tuple[Calibration, Path]:
+    """Early-exit thresholds of a run or of shipped weights, from the images held out of the training.
 
+    Returns:
+        The calibration and its file: in the run's folder, or for shipped weights in data/weights of CODED_RESNEXT_OUT.
     Raises:
-        ValueError: unknown weights, a plain network, or one that held no images out.
+        ValueError: an unknown name, a plain network, or one that held no images out.
     """
-    checkpoint = shipped_checkpoint(name)
-    return calibrate_run(Run(checkpoint), checkpoint.folder)[0]
+    checkpoint = named_checkpoint(name)
+    folder = checkpoint.folder
+    if isinstance(checkpoint, ShippedCheckpoint):
+        folder = paths.OWN_WEIGHTS / folder.name
+    return calibrate_run(Run(checkpoint), folder)[0], folder / FILE
 
 
 def file_weights(preset: str, run: str) -> dict[str, Any]:

@@ -39,7 +39,14 @@ from ...network.devices import describe_device, full_float32
 from ...network.weights import is_shipped
 from ...subnetworks.measure import coupling, single_classes, size, subset_curves
 from ...subnetworks.surgery import forget_and_learn
-from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, run_folder, shipped_checkpoint
+from ...training.checkpoint import (
+    Checkpoint,
+    ShippedCheckpoint,
+    load_checkpoint,
+    named_checkpoint,
+    run_folder,
+    shipped_checkpoint,
+)
 from ...training.run import Run
 from ..records.answers import SOFTMAX, TESTED, pack, removal_condition
 from ..records.kinds import run_kinds
@@ -333,11 +340,11 @@ def _evaluate_run(
     )  # fmt: skip
 
 
-def recorded_threshold(folder: Path, names: Sequence[str]) -> float | None:
+def recorded_threshold(network: str | Path, names: Sequence[str]) -> float | None:
     """The threshold of a single class, from the binary record of a run's weights; None for several, or without one."""
-    checkpoint = load_checkpoint(folder)
-    if checkpoint is None or len(names) != 1:
+    if len(names) != 1:
         return None
+    checkpoint = named_checkpoint(network)
     training = checkpoint.description.parameters
     record = read_record(training["preset"], "binary", training["name"])
     if record is None or record["checkpoint"] != checkpoint.weights_hash:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ... import paths
 from ...data.batches import eval_batches
-from ...early_exit.calibration import load_calibration
+from ...early_exit.calibration import calibration_in
 from ...early_exit.measure import shares
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import Exits
@@ -372,8 +372,7 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> dict[str, An
     """
     run = _run(preset, name)
     folder = run.checkpoint.folder
-    own = paths.OWN_WEIGHTS / folder.name  # of shipped weights that were calibrated here
-    calibration = load_calibration(own, run.model) or load_calibration(folder, run.model)
+    calibration = calibration_in(folder, run.model)
     if calibration is None:
         how = "run 10_early_exit first"
         if isinstance(run.checkpoint, ShippedCheckpoint):
@@ -425,7 +424,8 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> dict[str, An
 def _run(preset: str, name: str) -> Run:
     checkpoint = trained_checkpoint(preset, name)
     if checkpoint is None:
-        raise Missing(f"preset {preset} has no finished checkpoint of a run {name!r}: run 03_train first")
+        raise Missing(f"preset {preset} has no finished checkpoint of a run {name!r}: "
+                      f"python -m coded_resnext train {preset} {name}")
     return Run(checkpoint)
 
 

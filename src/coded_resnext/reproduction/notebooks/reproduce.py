@@ -21,7 +21,7 @@ from ... import paths
 from ...files import sha256, write_atomically
 from ...training.parameters import to_plain
 from ..measure.side_by_side import side_by_side
-from ..records.presets import load_preset
+from ..records.presets import load_preset, preset_path, shipped_presets
 from .strict import check_parameters, default_parameters, read_notebook, run
 
 TRAIN = "03_train"
@@ -76,7 +76,10 @@ def reproduce(preset: str, *, force: bool = False) -> None:
     from ..figures.claims import claims
     from ..figures.text import as_text
 
-    print(f"\n{as_text(claims(preset))}")
+    table = claims(preset)
+    if preset not in shipped_presets():  # images of one's own are not the paper's
+        table = table[table["ours"].notna()].drop(columns=["paper", "verdict"])
+    print(f"\n{as_text(table)}")
 
 
 def _execute(unit: Unit, force: bool) -> None:
@@ -137,7 +140,7 @@ def _inputs(unit: Unit) -> str:
     parts = [cell.source for cell in read_notebook(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
     files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(paths.PACKAGE.rglob(kind))]
-    files += [paths.PRESETS / f"{unit.preset}.yaml", *sorted(paths.PAPER.glob("*.csv"))]
+    files += [preset_path(unit.preset), *sorted(paths.PAPER.glob("*.csv"))]
     if unit.notebook in SHOWS:
         files += sorted((paths.RUNS / unit.preset).glob("*/checkpoint.json"))
         files += sorted(paths.WEIGHTS.glob(f"{unit.preset}-*.json"))

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from ... import paths
-from ...errors import Refused, not_here, unknown
+from ...errors import Missing, Refused, not_here, unknown
+from ...files import write_atomically
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
 T = TypeVar("T")
 FULL, TOY = SCALES = ("full", "toy")
+OWN_SCALE = "toy, data of one's own"
+KEYS = {"about": str, "scale": str, "folder": str, "training": dict, "runs": dict, "notebooks": list, "settings": dict}
+PLAIN = r"\w[\w.-]*"
+OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
+    "03_train", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding", "09_subnetworks",
+    "10_early_exit",
+)  # fmt: skip
+WHY = {
+    "image_size": "  # 0: images of one size, kept in memory; else what is cropped out of their files",
+    "holdout": "  # training images set aside, for early exit and thresholds",
+    "active": "  # branches a class uses, by stage",
+    "flip": "  # true where a mirrored image is one of the same class: not for text or signs",
+}
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,7 @@ class EvaluationParameters:
     """Parameters of the notebooks that evaluate.
 
     Attributes:
-        preset: whose runs are evaluated.
+        preset: whose runs are evaluated; a name, or the path of a preset file.
         batch_size: images at once, on a CPU fewer where a cache holds fewer; no result depends on it.
         repeats: random removals averaged in figure 2a.
         block: whose branches figure 2a removes; empty for the last of the first coded stage, as on CIFAR.
@@ -37,7 +56,7 @@ class EvaluationParameters:
     force: bool = False
 
     def __post_init__(self) -> None:
-        load_preset(self.preset)
+        object.__setattr__(self, "preset", load_preset(self.preset).name)
         for key in ("batch_size", "repeats"):
             _require(getattr(self, key) > 0, key, "above 0", getattr(self, key))
         _require(self.seeds >= 0, "seeds", "at least 0", self.seeds)
@@ -70,33 +89,149 @@ class Preset:
 
 
 def preset_names() -> list[str]:
+    """Those of the repository, then those of one's own that were used here."""
+    return shipped_presets() + [name for name in paths.remembered("preset") if paths.recall("preset", name).is_file()]
+
+
+def shipped_presets() -> list[str]:
     return sorted(path.stem for path in paths.PRESETS.glob("*.yaml"))
 
 
+def preset_path(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        ValueError: an unknown preset, with the closest known names.
+    """
+    path = paths.PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        path = paths.recall("preset", name)
+    if path is None or not path.is_file():
+        names = preset_names()
+        raise Refused(unknown("preset", name, names) if names else not_here("presets", paths.PRESETS))
+    return path
+
+
+def preset_name(given: str) -> str:
+    """The name of a preset that is given by its name or its path; by its path it is known by its name from then on.
+
+    Raises:
+        ValueError: no such file, one whose name is no plain name, or a name that stands for another file.
+        FileNotFoundError: the folder of images that the file names is gone.
+    """
+    path = Path(given)
+    if path.suffix not in (".yaml", ".yml"):
+        return given
+    if not path.is_file():
+        raise Missing(f"there is no preset file {path}")
+    if path.resolve().parent == paths.PRESETS.resolve():
+        return path.stem
+    if not re.fullmatch(PLAIN, path.stem):
+        raise Refused(f"{path}: runs are filed under a preset's name, so it must be plain: letters, digits, . _ -")
+    if path.stem in shipped_presets():
+        raise Refused(f"{path}: the repository has a preset {path.stem!r}: give the file another name")
+    content = _read(path)
+    if folder := content.get("folder"):
+        place = path.parent / folder
+        if not place.is_dir():
+            raise Missing(f"{path} names the folder {folder}, which is not there")
+        paths.remember("data", content["training"].get("data", path.stem), place)
+    paths.remember("preset", path.stem, path)
+    return path.stem
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A preset file's content, whose keys are known.
+
+    Raises:
+        ValueError: broken YAML, an unknown key or a missing one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    where = f"preset {path.stem}"
+    if not isinstance(content, dict):
+        raise Refused(f"{path} is no preset: expected the keys {', '.join(KEYS)}")
+    for key in content:
+        if key not in KEYS:
+            raise Refused(unknown("key", str(key), KEYS, where))
+    for key, kind in KEYS.items():
+        if key not in content and key in ("training", "runs"):
+            raise Refused(f"{where} has no {key!r}: {path}")
+        if key in content and not isinstance(content[key], kind):
+            raise Refused(f"{where}: {key!r} must be a {kind.__name__}, got {content[key]!r}")
+    if not content["runs"]:
+        raise Refused(f"{where} lists no run: {path}")
+    return content
+
+
+def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
+    """The preset file of an image folder: written beside it by the rules of `training.own`, unless it is there already.
+
+    What is in `changes` goes before the rules. Where the folder lies in the repository or its parent cannot be written,
+    the file goes to the runs.
+
+    Raises:
+        FileNotFoundError, ValueError: what cannot be trained on, see `survey`.
+    """
+    folder = folder.resolve()
+    name = re.sub(r"[^\w.-]+", "-", folder.name).strip("-.") or "own"
+    taken = (paths.RAW / name).is_dir() and (paths.RAW / name).resolve() != folder
+    if taken or name in (*shipped_presets(), "digits", "cifar10", "cifar100", "imagenet"):
+        name += "-own"
+    beside = folder.parent
+    inside = paths.IS_CHECKOUT and beside.is_relative_to(paths.ROOT)
+    if inside or not os.access(beside, os.W_OK):
+        beside = paths.RUNS / ".own" / "presets"
+    path = beside / f"{name}.yaml"
+    if path.is_file():
+        print(f"{path}: the preset that is there is used; remove it to have it made anew", file=sys.stderr)
+        return path
+    from ...training.own import recipe_for, survey
+
+    seen = survey(folder)
+    recipe, notes = recipe_for(seen)
+    recipe |= changes or {}
+    build(TrainingParameters, recipe, f"preset {name}")  # refuses what cannot be before a file is written
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    about = f"{folder.name}, {len(seen.classes)} classes, {seen.train} images to train on; chosen by rules: edit it"
+    lines = [
+        f"about: {json.dumps(about, ensure_ascii=False)}",
+        f"folder: {json.dumps(str(folder), ensure_ascii=False)}",
+        "training:",
+        f"  data: {name}",
+        *(f"  {key}: {json.dumps(value)}{WHY.get(key, '')}" for key, value in recipe.items()),
+        "runs:",
+        "  coded-s0: {}",
+        "  plain-s0: {coded: false}",
+        "notebooks:",
+        *(f"  - {notebook}" for notebook in OWN_NOTEBOOKS),
+    ]
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    print(f"{path}: the preset, to be edited and passed by its path or as {name}", file=sys.stderr)
+    return path
+
+
 def load_preset(name: str) -> Preset:
-    """Read a preset.
+    """Read a preset, by its name or the path of its file.
 
     Raises:
         ValueError: an unknown preset, key or value, with the closest known names.
     """
-    path = paths.PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        names = preset_names()
-        raise Refused(unknown("preset", name, names) if names else not_here("presets", paths.PRESETS))
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {"about", "scale", "training", "runs", "notebooks", "settings"}
-    for key in content:
-        if key not in known:
-            raise Refused(unknown("key", key, known, f"preset {name}"))
+    name = preset_name(name)
+    content = _read(preset_path(name))
     runs = {
         run: build(TrainingParameters, {**content["training"], **(changes or {}), "preset": name, "name": run},
                    f"preset {name}, run {run}")
         for run, changes in content["runs"].items()
     }  # fmt: skip
-    scale = content["scale"]
+    scale = content.get("scale", OWN_SCALE)
     if scale.split(",")[0] not in SCALES:
         raise Refused(f"scale of preset {name} must begin with {' or '.join(SCALES)}, got {scale!r}")
-    return Preset(name, content["about"], scale, runs, tuple(content["notebooks"]), content.get("settings", {}))
+    notebooks = tuple(content.get("notebooks", OWN_NOTEBOOKS))
+    return Preset(name, content.get("about", name), scale, runs, notebooks, content.get("settings", {}))
 
 
 def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:
