@@ -1,7 +1,12 @@
 """The command line is an interface: other programs call these commands with these options."""
 
+import ast
+import importlib
+from pathlib import Path
+
 import pytest
 
+from coded_resnext import __main__ as command_line
 from coded_resnext.__main__ import COMMANDS, main
 
 FROZEN = {
@@ -51,3 +56,15 @@ def test_a_programming_error_shows_its_traceback(monkeypatch):
     monkeypatch.setitem(COMMANDS, "figures", COMMANDS["figures"]._replace(run=broken))
     with pytest.raises(TypeError, match="has no len"):
         main(["figures"])
+
+
+def test_what_commands_import_is_there():
+    """They import when they run, so a name that has moved is missed by nothing else."""
+    tree = ast.parse(Path(command_line.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    assert len(imports) > 20
+    for node in imports:
+        module = importlib.import_module("." * node.level + (node.module or ""), "coded_resnext")
+        missing = [n.name for n in node.names if not hasattr(module, n.name)]
+        for name in missing:
+            importlib.import_module(f"{module.__name__}.{name}")

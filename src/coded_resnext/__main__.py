@@ -199,7 +199,7 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _bench_exits(options: argparse.Namespace) -> None:
-    from .reproduction.figures.tables import timing_table
+    from .reproduction.figures.exits import timing_table
     from .reproduction.figures.text import as_text
     from .reproduction.measure.timing import time_exits
 
@@ -222,7 +222,7 @@ def _run_of(options: argparse.Namespace) -> tuple[str, str]:
 
 
 def _bench_subnetwork(options: argparse.Namespace) -> None:
-    from .reproduction.figures.tables import latency_table, profile_table
+    from .reproduction.figures.subnetworks import latency_table, profile_table
     from .reproduction.figures.text import as_text
     from .reproduction.measure.timing import bench_subnetwork, profile_subnetwork
 
