@@ -46,7 +46,8 @@ class Session:
         digits = load_images("digits", "train")
         description = Description(
             parameters, model.options, describe_schemes(model),
-            {"mean": digits.mean, "std": digits.std, "image_size": digits.image_size}, epoch=parameters["epochs"],
+            {"classes": digits.classes, "mean": digits.mean, "std": digits.std, "image_size": digits.image_size},
+            epoch=parameters["epochs"],
         )  # fmt: skip
         save_checkpoint(folder, model.state_dict(), {}, description)
         self.folder = folder
