@@ -10,7 +10,7 @@ import sys
 import time
 
 from coded_resnext.reproduction.measure.ship import file_weights
-from coded_resnext.reproduction.measure.stages import _evaluate_anew
+from coded_resnext.reproduction.measure.stages import evaluate_run
 from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.training import fit
 from coded_resnext.training import run as trained
@@ -25,17 +25,17 @@ def read_images_once() -> None:
     trained.out_of_distribution = functools.lru_cache(trained.out_of_distribution)
 
 
-def evaluate_run(preset: str, run: str) -> None:
+def file_and_evaluate(preset: str, run: str) -> None:
     """File a run's weights and every record that its kind has."""
     file_weights(preset, run)
     checkpoint = load_checkpoint(run_folder(preset, run))
     for stage in STAGES_HERE:
         begun = time.perf_counter()
-        _evaluate_anew(stage, run, checkpoint, EvaluationParameters(preset), None)
+        evaluate_run(stage, run, checkpoint, EvaluationParameters(preset))
         print(f"{preset}/{run} {stage}: {time.perf_counter() - begun:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
     read_images_once()
     for name in sys.argv[2:]:
-        evaluate_run(sys.argv[1], name)
+        file_and_evaluate(sys.argv[1], name)

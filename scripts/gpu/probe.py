@@ -35,7 +35,8 @@ from coded_resnext.network.devices import describe_device, full_float32, tuned_c
 from coded_resnext.network.model import CodedResNeXt
 from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.reproduction.records.records import environment
-from coded_resnext.training.fit import _Epochs, choose_schemes, network_options
+from coded_resnext.training.epochs import Epochs
+from coded_resnext.training.ingredients import choose_schemes, network_options
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("what", choices=("machine", "step"))
@@ -202,7 +203,7 @@ def step() -> None:
     accelerator = Accelerator(cpu=not GPU)
     model.to(accelerator.device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(model.parameters(), 0.1, 0.9, nesterov=True)
-    epochs = _Epochs(parameters, model, optimiser, accelerator, images, range(10**6))
+    epochs = Epochs(parameters, model, optimiser, accelerator, images, range(10**6))
     say("device", describe_device(DEVICE, epochs.precision) + epochs.form_in_words)
     model.train()
 

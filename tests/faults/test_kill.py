@@ -13,7 +13,7 @@ import torch
 torch.set_num_threads(1)
 from coded_resnext import files
 from coded_resnext.reproduction.measure import train as measure
-from coded_resnext.training import checkpoint
+from coded_resnext.training import checkpoint, epochs
 from coded_resnext.training import fit as training
 from coded_resnext.data.sets import load_images
 from coded_resnext.training.parameters import TrainingParameters
@@ -51,7 +51,7 @@ def weights(name):
     return sha256(checkpoint.run_folder("digits", name) / "model.safetensors")
 
 assert train("never") == 0
-step, write, rename = (training._Epochs, "_backward"), (files.os, "fsync"), (os, "replace")
+step, write, rename = (epochs.Epochs, "_backward"), (files.os, "fsync"), (os, "replace")
 # 4 steps an epoch; a checkpoint has 3 files, each written once and renamed twice
 moments = [(step, 1), (step, 6), (step, 12)] + [(write, n) for n in (1, 5, 6)] + [(rename, n) for n in range(7, 13)]
 for place, count in moments:

@@ -15,9 +15,11 @@ from image_folders import make_folder
 from coded_resnext import CodedResNeXt, load_images, paths
 from coded_resnext.errors import Refused
 from coded_resnext.files import sha256
+from coded_resnext.training import epochs as epochs_of
 from coded_resnext.training import fit as training
 from coded_resnext.training.checkpoint import DESCRIPTION, load_checkpoint
-from coded_resnext.training.fit import choose_schemes, decayed, fit, network_options
+from coded_resnext.training.fit import fit
+from coded_resnext.training.ingredients import choose_schemes, decayed, network_options
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 # Four portions a step; nothing dropped, which every process draws for itself.
@@ -119,7 +121,7 @@ class _SmallCard:
 
     def __init__(self, monkeypatch, fits):
         self.asked = []
-        backward = training._Epochs._backward
+        backward = epochs_of.Epochs._backward
 
         def on_a_small_card(epochs, images, labels):
             self.asked.append(len(images))
@@ -128,8 +130,8 @@ class _SmallCard:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return backward(epochs, images, labels)
 
-        monkeypatch.setattr(training._Epochs, "_backward", on_a_small_card)
-        monkeypatch.setattr(training, "_at_once", lambda share, norm_batch, device: share)
+        monkeypatch.setattr(epochs_of.Epochs, "_backward", on_a_small_card)
+        monkeypatch.setattr(epochs_of, "_at_once", lambda share, norm_batch, device: share)
 
 
 def test_a_batch_that_a_card_has_no_memory_for_goes_by_portions(tmp_path, monkeypatch, capsys):
@@ -155,7 +157,7 @@ def test_several_processes_do_not_go_by_portions(monkeypatch):
     images = load_images("digits", "train")
     model = CodedResNeXt(**network_options(PORTIONS, images), schemes=choose_schemes(PORTIONS, images))
     accelerator = Accelerator(cpu=True)
-    epochs = training._Epochs(PORTIONS, model, torch.optim.SGD(model.parameters()), accelerator, images, range(1))
+    epochs = epochs_of.Epochs(PORTIONS, model, torch.optim.SGD(model.parameters()), accelerator, images, range(1))
     monkeypatch.setattr(Accelerator, "num_processes", 2)
     with pytest.raises(Refused, match="128 images at once do not fit into a GPU's memory: share batch_size 128 among"):
         epochs.train(0)

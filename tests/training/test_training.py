@@ -16,14 +16,10 @@ from coded_resnext.errors import CheckpointError, TrainingDiverged
 from coded_resnext.reproduction.measure.train import is_trained, train
 from coded_resnext.reproduction.records.kinds import run_kinds
 from coded_resnext.reproduction.records.presets import check_against_preset, load_preset
+from coded_resnext.training import epochs as epochs_of
 from coded_resnext.training import fit as training
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
-from coded_resnext.training.fit import (
-    choose_schemes,
-    learning_rate_at,
-    network_options,
-    training_images,
-)
+from coded_resnext.training.ingredients import choose_schemes, learning_rate_at, network_options, training_images
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 TINY = TrainingParameters(
@@ -105,7 +101,7 @@ def test_a_diverging_run_keeps_its_last_good_checkpoint(tiny, monkeypatch):
     def explode(step, parameters, steps_per_epoch):
         return math.inf if step == steps + 2 else original(step, parameters, steps_per_epoch)
 
-    monkeypatch.setattr(training, "learning_rate_at", explode)
+    monkeypatch.setattr(epochs_of, "learning_rate_at", explode)
     with pytest.raises(TrainingDiverged, match=r"epoch 2, step 4 of 9: lower learning_rate.*last checkpoint.*is kept"):
         train(tiny)
     kept = load_checkpoint(run_folder(tiny.preset, tiny.name))
@@ -121,7 +117,7 @@ def test_a_run_that_diverges_in_an_epochs_last_step_is_not_kept(tiny, evaluate_e
     def explode(step, parameters, steps_per_epoch):
         return 1e38 if step == last else original(step, parameters, steps_per_epoch)
 
-    monkeypatch.setattr(training, "learning_rate_at", explode)
+    monkeypatch.setattr(epochs_of, "learning_rate_at", explode)
     with pytest.raises(TrainingDiverged, match="no finite numbers after this epoch"):
         train(dataclasses.replace(tiny, epochs=3, evaluate_every=evaluate_every))
     assert load_checkpoint(run_folder(tiny.preset, tiny.name)).description.epoch == 1
@@ -159,7 +155,7 @@ def test_portions_have_the_gradient_of_the_whole_batch(tiny):
         torch.manual_seed(0)
         model = CodedResNeXt(**network_options(parameters, images), schemes=choose_schemes(parameters, images)).eval()
         optimiser = torch.optim.SGD(model.parameters(), 0.1)
-        epochs = training._Epochs(parameters, model, optimiser, Accelerator(cpu=True), images, range(1))
+        epochs = epochs_of.Epochs(parameters, model, optimiser, Accelerator(cpu=True), images, range(1))
         for start in range(0, 128, size):
             epochs._backward(pixels[start : start + size], images.labels[start : start + size])
         gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))

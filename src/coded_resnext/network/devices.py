@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ContextDecorator, contextmanager
 
 import torch
 
@@ -17,29 +17,27 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
+def _cudnn(switch: str, value: bool) -> Iterator[None]:
+    before = getattr(torch.backends.cudnn, switch)
+    setattr(torch.backends.cudnn, switch, value)
+    try:
+        yield
+    finally:
+        setattr(torch.backends.cudnn, switch, before)
+
+
+def full_float32() -> ContextDecorator:
     """Float32 in earnest: GPUs since Ampere otherwise round what convolutions read to TF32, 10 bits of mantissa.
 
     A masked network and the one cut out of it then differ by some 1e-4, and records that say float32 do not hold. Also
     a decorator.
     """
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+    return _cudnn("allow_tf32", value=False)
 
 
-@contextmanager
-def tuned_convolutions() -> Iterator[None]:
+def tuned_convolutions() -> ContextDecorator:
     """Let cuDNN time its kernels for every shape it meets and keep the fastest: shapes are few. Also a decorator."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
+    return _cudnn("benchmark", value=True)
 
 
 def describe_device(device: torch.device, precision: torch.dtype, processes: int = 1) -> str:

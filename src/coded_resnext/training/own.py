@@ -16,7 +16,7 @@ from ..codes.bounds import distance_upper_bound
 from ..data.folders import find_layout
 from ..data.sets import other_classes, split_folder, spread_indices
 from ..errors import Refused
-from .fit import scheme_for
+from .ingredients import scheme_for
 
 LADDER = (10, 12, 16, 20, 24, 32, 48, 64)  # branches; the first whose schemes reach LEAST_DISTANCE
 LEAST_DISTANCE = 4  # one wrong bit is then nearer to its own codeword than to any other

@@ -13,7 +13,7 @@ from ..network.cost import images_at_once
 from ..network.forms import use_faster_form
 from ..network.model import CodedResNeXt, schemes_by_block
 from .checkpoint import Checkpoint
-from .fit import choose_schemes, training_images
+from .ingredients import choose_schemes, training_images
 from .parameters import TrainingParameters, build
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from coded_resnext import paths
-from coded_resnext.reproduction.measure.stages import _evaluate_anew
+from coded_resnext.reproduction.measure.stages import evaluate_run
 from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset
 from coded_resnext.reproduction.records.records import read_record
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
@@ -56,7 +56,7 @@ def test_two_processes_train_and_what_they_made_is_evaluated(kind, tmp_path, mon
     losses = [row["loss"] for row in description.history]
     assert losses[1] < losses[0]
     for stage in ("accuracy", "early") if kind == "coded" else ("accuracy",):
-        _evaluate_anew(stage, f"{kind}-drawn", checkpoint, EvaluationParameters("imagenet"), None)
+        evaluate_run(stage, f"{kind}-drawn", checkpoint, EvaluationParameters("imagenet"))
         assert read_record("imagenet", stage, f"{kind}-drawn")["checkpoint"] == checkpoint.weights_hash
     # One process with another batch: equal to the image, but for ties that rounding decides.
     accuracy = read_record("imagenet", "accuracy", f"{kind}-drawn")["metrics"]["accuracy"]

@@ -274,13 +274,13 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
         checkpoint = load_checkpoint(run_folder(parameters.preset, name))
         record = read_record(parameters.preset, stage, name)
         if checkpoint is not None and checkpoint.finished:
-            record = _evaluate_anew(stage, name, checkpoint, parameters, record)
+            record = evaluate_run(stage, name, checkpoint, parameters, record)
         elif record is not None:
             print(f"{name}: the committed record, since its checkpoint is not here")
         elif is_shipped(f"{parameters.preset}-{name}"):
             checkpoint = shipped_checkpoint(f"{parameters.preset}-{name}")
             try:
-                record = _evaluate_anew(stage, name, checkpoint, parameters, None)
+                record = evaluate_run(stage, name, checkpoint, parameters)
             except FileNotFoundError as missing:  # the data set: a notebook shows what there is without it
                 print(f"{name}: its weights in data/weights were not evaluated: {missing}")
         if record is not None:
@@ -293,10 +293,22 @@ def evaluate(stage: str, parameters: EvaluationParameters) -> list[dict[str, Any
     return records
 
 
-def _evaluate_anew(
-    stage: str, name: str, checkpoint: Checkpoint, parameters: EvaluationParameters, record: dict[str, Any] | None
+def evaluate_run(
+    stage: str,
+    name: str,
+    checkpoint: Checkpoint,
+    parameters: EvaluationParameters,
+    record: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """The record if it is of this checkpoint, else a new one; None if no run of its kind or seed is evaluated."""
+    """One run's record of a stage, made and written; None if no run of its kind or seed is evaluated.
+
+    Args:
+        stage: of STAGES.
+        name: of the run in its preset.
+        checkpoint: its weights, finished.
+        parameters: of the notebook.
+        record: what is on disk: returned as it is where it is of these weights, parameters and data sets.
+    """
     (kind,) = run_kinds([{"parameters": checkpoint.description.parameters}])
     beyond = parameters.seeds and checkpoint.description.parameters["seed"] >= parameters.seeds
     if beyond or not STAGES[stage].takes(kind):
@@ -311,7 +323,7 @@ def _evaluate_anew(
     current = record and record["checkpoint"] == checkpoint.weights_hash and record["parameters"] == settings
     if current and not parameters.force and not _foreign_came(record):
         return record
-    return _evaluate_run(stage, name, Run(checkpoint, parameters.batch_size), settings, options)
+    return _measure(stage, name, Run(checkpoint, parameters.batch_size), settings, options)
 
 
 def _foreign_came(record: dict[str, Any]) -> bool:
@@ -323,7 +335,7 @@ def _foreign_came(record: dict[str, Any]) -> bool:
     return missing and has_partner(record["parameters"]["data"])
 
 
-def _evaluate_run(
+def _measure(
     stage: str, name: str, run: Run, settings: dict[str, Any], options: dict[str, Any]
 ) -> dict[str, Any]:
     beginning = begin(describe_device(run.device, torch.float32))
