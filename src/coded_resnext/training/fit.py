@@ -29,7 +29,15 @@ from ..network.model import CodedResNeXt, build_network, describe_schemes
 from ..network.weights import load_weights
 from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
 from .epochs import Epochs, average_statistics
-from .ingredients import choose_schemes, decayed, describe_data, network_options, training_images
+from .ingredients import (
+    choose_schemes,
+    decayed,
+    describe_data,
+    network_options,
+    own_scheme,
+    start_from,
+    training_images,
+)
 from .parameters import TrainingParameters, differences, recipe, to_plain
 
 EVALUATION_BATCH = 500
@@ -81,8 +89,13 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     if checkpoint:
         model = build_network(network, checkpoint.description.schemes)
         load_weights(model, checkpoint.weights(), str(folder))
+        own = own_scheme(parameters, len(train.classes)) if parameters.coded else None
+        if own and own not in model.schemes.values():
+            raise CheckpointError(f"{parameters.scheme} changed after {folder} was begun: give this run another name")
     else:
         model = CodedResNeXt(**network, schemes=_agreed_schemes(parameters, train, accelerator))
+        if parameters.init:
+            start_from(model, parameters.init)
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         decayed(model, parameters), parameters.learning_rate, parameters.momentum, nesterov=parameters.momentum > 0

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import paths
 from ..codes.scheme import CodingScheme, load_scheme, scheme_path
 from ..data.batches import seeds
 from ..data.sets import HOLDOUT_SEED, ImageSet, draw_per_class, split_holdout
+from ..errors import Missing, Refused
 from ..files import write_atomically
 from ..network.model import CodedResNeXt
+from ..network.weights import load_weights
+from .checkpoint import named_checkpoint
 from .parameters import TrainingParameters
 
+PERMUTED, RANDOM = "permuted", "random"  # values of TrainingParameters.scheme beside a file
 DESIGN_SECONDS = 5.0  # see design_scheme: on one core it takes up to three times as long
 
 
@@ -43,16 +50,77 @@ def network_options(parameters: TrainingParameters, images: ImageSet) -> dict[st
 
 
 def choose_schemes(parameters: TrainingParameters, images: ImageSet) -> dict[str, CodingScheme | None]:
-    """The built-in scheme for each place in `active`, or one designed for sizes that none is built in for.
+    """The codewords of each place in `active`; None where all branches are active: such a place is conventional.
 
-    None where all branches are active: such a place is conventional, also inside a coded stage.
+    By `parameters.scheme`: the built-in scheme, or one designed for sizes that none is built in for; the same words
+    "permuted", dealt to the classes in an order that the seed draws; "random" words, drawn by the seed among all
+    different ones; or the scheme of a file, where its N_act is wanted.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file whose sizes fit nowhere.
     """
     if not parameters.coded:
         return {}
-    return {
-        place: scheme_for(len(images.classes), parameters.num_branches, ones)
-        for place, ones in parameters.active.items()
-    }
+    k, n = len(images.classes), parameters.num_branches
+    own = own_scheme(parameters, k)
+    schemes = {}
+    for place, ones in parameters.active.items():
+        draw = seeds(f"codewords {ones}", parameters.seed)  # blocks of one ratio have one scheme
+        if ones == n:
+            schemes[place] = None
+        elif parameters.scheme == RANDOM:
+            schemes[place] = random_scheme(k, n, ones, draw)
+        elif own and ones == own.num_active:
+            schemes[place] = own
+        else:
+            schemes[place] = scheme_for(k, n, ones)
+            if parameters.scheme == PERMUTED:
+                words = schemes[place].words[draw.permutation(k)]
+                schemes[place] = CodingScheme(words, schemes[place].provenance)
+    return schemes
+
+
+def own_scheme(parameters: TrainingParameters, num_classes: int) -> CodingScheme | None:
+    """The scheme in the file that `parameters.scheme` names; None where it names none."""
+    if parameters.scheme in ("", PERMUTED, RANDOM):
+        return None
+    if not Path(parameters.scheme).is_file():
+        raise Missing(f"scheme must be {PERMUTED}, {RANDOM} or a file: there is no file {parameters.scheme}")
+    own = CodingScheme.load(parameters.scheme)
+    has, wants = (own.num_classes, own.num_branches), (num_classes, parameters.num_branches)
+    if has != wants or own.num_active not in parameters.active.values():
+        raise Refused(
+            f"{parameters.scheme} is of {has[0]} classes in {has[1]} branches, {own.num_active} active: wanted is one "
+            f"of {wants[0]} in {wants[1]}, with as many active as a place in {parameters.active}"
+        )
+    return own
+
+
+def random_scheme(num_classes: int, num_branches: int, num_active: int, draw: np.random.Generator) -> CodingScheme:
+    """Different words of equal weight and nothing else: what the design is worth is measured against them.
+
+    Raises:
+        ValueError: there are fewer words than classes.
+    """
+    if num_classes > math.comb(num_branches, num_active):
+        raise Refused(f"{num_branches} branches, {num_active} active, have fewer words than {num_classes} classes")
+    words: dict[bytes, np.ndarray] = {}
+    while len(words) < num_classes:
+        word = np.zeros(num_branches, dtype=bool)
+        word[draw.permutation(num_branches)[:num_active]] = True
+        words.setdefault(word.tobytes(), word)
+    return CodingScheme(np.stack(list(words.values())), {"construction": "random words"})
+
+
+def start_from(model: CodedResNeXt, name: str) -> None:
+    """Give a new network the weights of a trained one, but for the classifier, which stays as it was drawn.
+
+    Raises:
+        CheckpointError: another architecture, with the first weight that does not fit.
+    """
+    has, weights = model.state_dict(), named_checkpoint(name).weights()
+    load_weights(model, weights | {key: has[key] for key in has if key.startswith("fc.")}, f"init {name}")
 
 
 def scheme_for(num_classes: int, num_branches: int, num_active: int) -> CodingScheme | None:

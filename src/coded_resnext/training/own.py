@@ -7,8 +7,10 @@ be edited.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -16,6 +18,8 @@ from ..codes.bounds import distance_upper_bound
 from ..data.folders import find_layout
 from ..data.sets import other_classes, split_folder, spread_indices
 from ..errors import Refused
+from ..network.weights import is_shipped
+from .checkpoint import named_checkpoint
 from .ingredients import scheme_for
 
 LADDER = (10, 12, 16, 20, 24, 32, 48, 64)  # branches; the first whose schemes reach LEAST_DISTANCE
@@ -25,6 +29,8 @@ LARGEST = 64  # pixels: what a CPU can train on; images in files may be larger a
 PASSES = 200_000  # images a training sees, repeated ones counted, between FEWEST and MOST epochs
 FEWEST, MOST = 20, 200
 HOLDOUT = 0.1  # of the training images
+SHORTER = 5  # times fewer epochs, and so much smaller steps, from a trained network
+ARCHITECTURE = ("layers", "num_branches", "branch_width", "width", "stem", "active")
 RATE = 0.2 / 128  # learning rate an image of the batch, as in cifar10-small
 
 
@@ -71,30 +77,43 @@ def survey(folder: Path) -> Survey:
     return Survey(classes, len(files), len(tested), tuple(sizes), tuple(notes))
 
 
-def recipe_for(seen: Survey) -> tuple[dict[str, object], list[str]]:
-    """Training parameters for what a folder holds, and what should be said of them."""
-    (size, image_size), notes = image_sizes(seen), list(seen.notes)
-    branches, active, why = branches_for(len(seen.classes))
-    notes += why
+def recipe_for(seen: Survey, init: str = "") -> tuple[dict[str, object], list[str]]:
+    """Training parameters for what a folder holds, and what should be said of them.
+
+    Args:
+        seen: what it holds.
+        init: a trained network to start from: its sizes are taken, and fewer and smaller steps.
+    """
+    notes = list(seen.notes)
     n, k = seen.train, len(seen.classes)
+    if init:
+        size, image_size, network = _as_in(init, seen)
+    else:
+        size, image_size = image_sizes(seen)
+        branches, active, why = branches_for(k)
+        notes += why
+        network = {
+            "layers": [3, 3, 3],
+            "num_branches": branches,
+            "branch_width": max(2, round(60 / branches)),
+            "width": 32,
+            "stem": "3x3" if size <= 12 else "3x3/2" if size <= 48 else "7x7/2",
+            "active": active,
+        }
     holdout = min(max(k, round(HOLDOUT * n)), n - k)
     kept = n - holdout
     batch = 128 if kept >= 10_000 else 64 if kept >= 2_000 else 32
     while batch > max(1, kept // 4):
         batch //= 2
-    epochs = min(MOST, max(FEWEST, round(PASSES / kept)))
+    shorter = SHORTER if init else 1
+    epochs = max(FEWEST, min(MOST, round(PASSES / kept)) // shorter)
     return {
         "image_size": image_size,
         "holdout": holdout,
-        "layers": [3, 3, 3],
-        "num_branches": branches,
-        "branch_width": max(2, round(60 / branches)),
-        "width": 32,
-        "stem": "3x3" if size <= 12 else "3x3/2" if size <= 48 else "7x7/2",
-        "active": active,
+        **network,
         "epochs": epochs,
         "warmup_epochs": max(1, epochs // 10),
-        "learning_rate": RATE * batch,
+        "learning_rate": RATE * batch / shorter,
         "batch_size": batch,
         "norm_batch": batch,
         "pad": size // 8 if image_size == 0 else 0,
@@ -115,6 +134,20 @@ def image_sizes(seen: Survey) -> tuple[int, int]:
     median = int(statistics.median(min(pair) for pair in seen.sizes))
     size = max(8, min(LARGEST, median - median % 8))
     return size, size
+
+
+def plain_init(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What a plain run starts from otherwise: the plain weights of the same name, where they are shipped."""
+    plain = f"{recipe.get('init', '')}-plain"
+    return {"init": plain} if is_shipped(f"{plain}-s0") else {}
+
+
+def _as_in(init: str, seen: Survey) -> tuple[int, int, dict[str, object]]:
+    """Pixels, `image_size` and the sizes of a trained network, which goes on with images of the size it knows."""
+    description = named_checkpoint(init).description
+    size = description.data["image_size"]
+    fits = set(seen.sizes) == {(size, size)}
+    return size, 0 if fits else size, {key: description.parameters[key] for key in ARCHITECTURE}
 
 
 def branches_for(num_classes: int) -> tuple[int, dict[str, int], list[str]]:

@@ -32,6 +32,9 @@ class TrainingParameters:
         images_per_class: how many of the others are trained on, drawn by the seed; 0 for all.
         layers, num_branches, branch_width, width, stem: the network, see CodedResNeXt.
         active: N_act by stage or block, e.g. {"layer2": 5}; what is not named is conventional.
+        scheme: whose codewords: "" for the built-in ones, "permuted" or "random" (see `choose_schemes`), or the file of
+            one's own scheme, which goes where its N_act does; other places keep the built-in ones.
+        init: weights to start from, but for the classifier: a shipped name or a run's folder; "" for random ones.
         coded: False trains the plain network of the same size.
         drop_branch: p_drop of dropSubNNs.
         mu: weight of the coding loss, equation 6.
@@ -63,6 +66,8 @@ class TrainingParameters:
     width: int = 16
     stem: str = "3x3"
     active: dict[str, int] = field(default_factory=lambda: {"layer2": 5, "layer3": 3})
+    scheme: str = ""
+    init: str = ""
     coded: bool = True
     drop_branch: float = 0.1
     mu: float = 6.0

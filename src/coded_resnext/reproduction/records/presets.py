@@ -188,10 +188,10 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     if path.is_file():
         print(f"{path}: the preset that is there is used; remove it to have it made anew", file=sys.stderr)
         return path
-    from ...training.own import recipe_for, survey
+    from ...training.own import plain_init, recipe_for, survey
 
     seen = survey(folder)
-    recipe, notes = recipe_for(seen)
+    recipe, notes = recipe_for(seen, str((changes or {}).get("init", "")))
     recipe |= changes or {}
     build(TrainingParameters, recipe, f"preset {name}")  # refuses what cannot be before a file is written
     for note in notes:
@@ -205,7 +205,7 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
         *(f"  {key}: {json.dumps(value)}{WHY.get(key, '')}" for key, value in recipe.items()),
         "runs:",
         "  coded-s0: {}",
-        "  plain-s0: {coded: false}",
+        f"  plain-s0: {json.dumps({'coded': False, **plain_init(recipe)})}",
         "notebooks:",
         *(f"  - {notebook}" for notebook in OWN_NOTEBOOKS),
     ]
