@@ -19,6 +19,7 @@ _HOME = {
     "coded_resnext29_10x11d": "network.model",
     "coded_resnext29_20x6d": "network.model",
     "coded_resnext50_32x4d": "network.model",
+    "HubCodedResNeXt": "network.hub",
     "class_mask": "network.model",
     "decode": "network.decoding",
     "CodingLoss": "network.losses",

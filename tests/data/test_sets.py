@@ -10,6 +10,7 @@ from image_folders import make_folder
 from PIL import Image
 
 from coded_resnext.data.sets import (
+    has_partner,
     images_drawn_to_test,
     load_images,
     normalise,
@@ -47,14 +48,14 @@ def test_a_seed_splits_the_digits(seed):
 
 
 def test_photo_patches_are_the_partner_of_digits():
-    patches = out_of_distribution("digits")
+    patches = out_of_distribution("digits", image_size=8)
     assert patches.pixels.shape == (500, 1, 8, 8)
-    assert torch.equal(patches.pixels, out_of_distribution("digits").pixels)
+    assert torch.equal(patches.pixels, out_of_distribution("digits", image_size=8).pixels)
     assert patches.pixels.unique(dim=0).shape[0] > 490  # sky repeats a little, the draw does not
 
 
 def test_a_set_without_partner_has_none(tmp_path):
-    assert out_of_distribution("shapes", root=tmp_path) is None
+    assert out_of_distribution("shapes", image_size=32, root=tmp_path) is None
 
 
 def test_image_folder(tmp_path):
@@ -89,7 +90,28 @@ def test_cifar_comes_from_its_folder(tmp_path):
     images = load_images("cifar10", "test", root=make_folder(tmp_path, "cifar10", size=(32, 32)))
     assert images.mean == (0.4914, 0.4822, 0.4465)
     make_folder(tmp_path, "cifar100", size=(32, 32), splits=("test",))
-    assert out_of_distribution("cifar10", root=tmp_path).name == "cifar100"
+    assert out_of_distribution("cifar10", image_size=32, root=tmp_path).name == "cifar100"
+
+
+def test_a_folder_of_images_of_no_class(tmp_path):
+    """Of any size and in any folder below; not one of the classes, and cropped to what the network sees."""
+    make_folder(tmp_path)
+    assert not has_partner("shapes", root=tmp_path)
+    make_folder(tmp_path / "shapes", "Foreign", classes=("a", "b"), size=(40, 24), splits=("deep",))
+    assert has_partner("shapes", root=tmp_path)
+    foreign = out_of_distribution("shapes", image_size=8, root=tmp_path)
+    assert (len(foreign), foreign.classes, foreign.take(0, 6).shape) == (6, ("Foreign",), (6, 3, 8, 8))
+    assert load_images("shapes", "train", root=tmp_path).classes == ("circle", "square")
+    for file in foreign.files:
+        file.unlink()
+    with pytest.raises(ValueError, match="has no image of no class"):
+        out_of_distribution("shapes", image_size=8, root=tmp_path)
+
+
+def test_in_a_flat_folder_foreign_is_a_class(tmp_path):
+    make_folder(tmp_path, "flat", classes=("foreign", "own"), splits=(".",))
+    assert load_images("flat", "train", root=tmp_path).classes == ("foreign", "own")
+    assert not has_partner("flat", root=tmp_path)
 
 
 def test_holdout_is_stratified_and_disjoint():

@@ -23,7 +23,7 @@ from coded_resnext.evaluation.binary import (
     training_threshold,
     training_thresholds,
 )
-from coded_resnext.evaluation.prediction import class_energies, early_decoding
+from coded_resnext.evaluation.prediction import class_energies, confusion_counts, early_decoding
 from coded_resnext.evaluation.removal import branch_removal, removal_by_block
 from coded_resnext.training.checkpoint import Checkpoint, Description
 from coded_resnext.training.parameters import TrainingParameters, to_plain
@@ -45,6 +45,15 @@ def test_early_decoding_counts_right_answers(network, digits):
     words = torch.tensor(network.schemes["layer3.0"].words, dtype=torch.float32)
     nearest = torch.cdist(predictions.energies["layer3.0"], words).argmin(1)
     assert rows["layer3.0"] == pytest.approx(100 * (nearest == digits.labels).float().mean().item())
+
+
+def test_what_is_taken_for_what(network, digits):
+    predictions = predict(network, digits, 60, CPU)
+    counts = confusion_counts(predictions, digits.labels)
+    expected = torch.zeros(10, 10, dtype=torch.int64)
+    for label, answer in zip(digits.labels.tolist(), predictions.logits.argmax(1).tolist(), strict=True):
+        expected[label, answer] += 1
+    assert torch.equal(counts, expected)
 
 
 def test_removing_no_branch_changes_nothing(network, digits):
@@ -131,7 +140,7 @@ def test_average_precision_is_1_for_perfect_logits_and_the_share_of_positives_fo
 
 def test_a_run_normalises_every_image_as_in_training(tmp_path):
     """A deployed classifier cannot know whose image it is shown; nor has a test set constants of its own."""
-    data = {"mean": [0.4], "std": [0.2]}
+    data = {"mean": [0.4], "std": [0.2], "image_size": 8}
     training = to_plain(TrainingParameters())
     checkpoint = Checkpoint(tmp_path, Description(training, {}, {}, data), "hash")
     run = Run(checkpoint)

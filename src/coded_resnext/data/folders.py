@@ -1,6 +1,7 @@
 """Image folders as people have them: where their training and test images are, and what in them is no image.
 
     <folder>/train/<class>/… beside <folder>/test/<class>/…, which may be called val or validation
+    <folder>/foreign/…, beside those two: images of no class, which a network should reject
     <folder>/<class>/…, one flat folder, of which a fifth of each class is drawn for the test
 
 All folders below a class belong to it. Files are images by their suffix, whatever its case, or else by what is in them;
@@ -24,16 +25,21 @@ SUFFIXES = {
     ".pnm", ".jp2", ".tga", ".mpo",
 }  # fmt: skip
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+FOREIGN = "foreign"
 SHOWN = 5  # strays that are named
 TEST_SHARE = 0.2  # of a flat folder
 
 
 class Layout(NamedTuple):
-    """Where a folder's images are: `test` is None for a flat folder, which is split; `unused` was left for `test`."""
+    """Where a folder's images are: `test` is None for a flat folder, which is split; `unused` was left for `test`.
+
+    `foreign` has images of no class, or is None; in a flat folder the name is a class's like any other.
+    """
 
     train: Path
     test: Path | None
     unused: tuple[str, ...] = ()
+    foreign: Path | None = None
 
 
 def find_layout(folder: Path) -> Layout:
@@ -46,7 +52,7 @@ def find_layout(folder: Path) -> Layout:
     train = [there[name] for name in TRAIN if name in there]
     test = [there[name] for name in TEST if name in there]
     if train and test:
-        return Layout(train[0], test[0], tuple(path.name for path in test[1:]))
+        return Layout(train[0], test[0], tuple(path.name for path in test[1:]), there.get(FOREIGN))
     if train:
         raise Refused(
             f"{folder} has {train[0].name}/ but no test/, val/ or validation/: add one, or give {train[0]} itself, "

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .. import paths
 from ..errors import Missing, Refused
-from .folders import TEST_SHARE, class_folders, find_layout, image_files, say_strays
+from .folders import FOREIGN, TEST_SHARE, class_folders, find_layout, image_files, say_strays
 from .prepare import centre_crop, read_image, to_uint8
 from .prepare import normalise as normalise
 
@@ -154,19 +154,8 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
     root = root or paths.RAW
     if name == "digits":
         return _digits(split, seed)
-    if name != Path(name).name or name in ("", ".", ".."):
-        if not name or not Path(name).is_dir():
-            raise Refused(
-                f"data set {name!r} is no folder: give the path of an image folder, or a name in {root}, which "
-                f"CODED_RESNEXT_DATA moves"
-            )
-        folder, name = Path(name), Path(name).resolve().name
-    elif (root / name).is_dir():
-        folder = root / name
-    else:
-        folder = paths.recall("data", name)
-    if folder is not None and folder.is_dir():
-        return _folder(name, *split_folder(folder, split), image_size)
+    if folder := image_folder(name, root):
+        return _folder(folder.resolve().name if _is_path(name) else name, *split_folder(folder, split), image_size)
     if name in ("cifar10", "cifar100"):
         return _torchvision_cifar(name, split, root)
     raise Missing(
@@ -175,8 +164,41 @@ def load_images(name: str, split: str, *, image_size: int = 0, root: Path | None
     )
 
 
-def out_of_distribution(name: str, *, root: Path | None = None) -> ImageSet | None:
-    """Test images of no class of `name`, or None when it has no partner or the partner is not there."""
+def image_folder(name: str, root: Path) -> Path | None:
+    """The image folder that a data set's name stands for, in `root` or remembered, or that it is the path of; or None.
+
+    Raises:
+        ValueError: a path where no folder is.
+    """
+    if _is_path(name):
+        if not name or not Path(name).is_dir():
+            raise Refused(
+                f"data set {name!r} is no folder: give the path of an image folder, or a name in {root}, which "
+                f"CODED_RESNEXT_DATA moves"
+            )
+        return Path(name)
+    folder = root / name if (root / name).is_dir() else paths.recall("data", name)
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _is_path(name: str) -> bool:
+    return name != Path(name).name or name in ("", ".", "..")
+
+
+def out_of_distribution(name: str, *, image_size: int, root: Path | None = None) -> ImageSet | None:
+    """Test images of no class of `name`: what its folder has as foreign/, else its partner's; None without either.
+
+    Args:
+        image_size: of the network that is to see them: images in foreign/ may have any size, and are cropped to it.
+    """
+    root = root or paths.RAW
+    if folder := foreign_folder(name, root):
+        files, strays = image_files(folder)
+        if not files:
+            raise Refused(f"{folder} has no image of no class: put some in it or remove it")
+        say_strays(folder, strays)
+        labels = torch.zeros(len(files), dtype=torch.int64)
+        return ImageSet(folder.name, labels, (folder.name,), *CONSTANTS["on disk"], image_size, files=Files.of(files))
     partner = PARTNERS.get(name)
     if partner is None:
         return None
@@ -187,12 +209,22 @@ def out_of_distribution(name: str, *, root: Path | None = None) -> ImageSet | No
 
 def has_partner(name: str, *, root: Path | None = None) -> bool:
     """Whether `out_of_distribution` has images, without reading them."""
-    partner = PARTNERS.get(name)
-    if partner in (None, "photo-patches"):
-        return partner is not None
     root = root or paths.RAW
+    partner = PARTNERS.get(name)
+    if foreign_folder(name, root) or partner == "photo-patches":
+        return True
+    if partner is None:
+        return False
     archives = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}  # as torchvision unpacks them
     return (root / partner / "test").is_dir() or (root / archives[partner]).is_dir()
+
+
+def foreign_folder(name: str, root: Path) -> Path | None:
+    """The folder of images of no class that an image folder has beside its training and test images."""
+    folder = image_folder(name, root)
+    if folder is None or not any(entry.name.lower() == FOREIGN for entry in folder.iterdir()):
+        return None
+    return find_layout(folder).foreign
 
 
 def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet | None]:

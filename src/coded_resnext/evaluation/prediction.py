@@ -63,6 +63,12 @@ def percent_equal(answers: Tensor, labels: Tensor) -> float:
     return 100 * (answers == labels.to(answers.device)).double().mean().item()
 
 
+def confusion_counts(predictions: Predictions, labels: Tensor) -> Tensor:
+    """(K, K) how many images of class k, by row, the softmax took for class l; for `assign_classes`."""
+    k = predictions.logits.shape[1]
+    return (labels * k + predictions.logits.argmax(1)).bincount(minlength=k * k).reshape(k, k)
+
+
 def early_decoding(
     predictions: Predictions, schemes: Mapping[str, CodingScheme], labels: Tensor
 ) -> list[dict[str, str | float]]:

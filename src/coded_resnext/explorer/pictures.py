@@ -107,7 +107,7 @@ def with_strangers(pictures: Pictures, data_name: str) -> Pictures:
     """The same and foreign images of the data set's partner, where the pictures have none and the partner is there."""
     if (pictures.images.labels == FOREIGN).any():
         return pictures
-    foreign = out_of_distribution(data_name)
+    foreign = out_of_distribution(data_name, image_size=pictures.images.image_size)
     if foreign is None or foreign.image_size != pictures.images.image_size:
         return pictures
     drawn = np.sort(seeds("explorer's strangers").permutation(len(foreign))[:STRANGERS]).tolist()

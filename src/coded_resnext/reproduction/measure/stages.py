@@ -30,7 +30,7 @@ from ...evaluation.binary import (
     path_logits,
     training_thresholds,
 )
-from ...evaluation.prediction import class_energies, early_decoding, full_accuracy, predict
+from ...evaluation.prediction import class_energies, confusion_counts, early_decoding, full_accuracy, predict
 from ...evaluation.probe import linear_probes
 from ...evaluation.removal import branch_removal, removal_by_block
 from ...network.cost import multiply_adds
@@ -54,11 +54,16 @@ from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import begin, read_record, write_record
 from .exits import measure_exits
 
+MOST_CONFUSED = 100  # classes whose confusion table a record holds
+
 Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need beyond them
 
 
 def measure_accuracy(run: Run) -> Measured:
-    """Table 2; and of a plain network what linear probes answer at the blocks where a coded one decodes."""
+    """Table 2; of a plain network what linear probes answer at the blocks where a coded one decodes.
+
+    And what is taken for what among the images held out, on which words may be dealt to classes, see `assign_classes`.
+    """
     predictions = predict(run.model, run.test, run.batch_size, run.device)
     right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
     probes = []
@@ -67,8 +72,13 @@ def measure_accuracy(run: Run) -> Measured:
             run.model, list(run.schemes), run.train, run.test, batch_size=run.batch_size, device=run.device
         )
         right |= {row["block"]: pack(row.pop("right")) for row in probes}
+    confusion = []
+    if run.training["holdout"] and run.model.num_classes <= MOST_CONFUSED:
+        held = predict(run.model, run.held, run.batch_size, run.device)
+        confusion = confusion_counts(held, run.held.labels).tolist()
     return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {
         **({"probes": probes} if probes else {}),
+        **({"confusion": confusion} if confusion else {}),
         "right": right,
         **_tested(run),
     }
