@@ -84,6 +84,7 @@ def claims(preset: str) -> pd.DataFrame:
         *_binary_claims(records),
         *_early_claims(records),
         *_control_claims(records),
+        *_codeword_claims(records),
         *_size_claims(load_preset(preset).data),
     ]
     table = pd.concat([_frame(rows), ablation_claims(preset)], ignore_index=True)
@@ -282,6 +283,31 @@ def _control_claims(records: _Records) -> list[Claim]:
         _classes(f"{name} the same cut without a coding loss", CLAIM, _Theirs(), records, own, without_loss),
         _classes(f"{name} the same cut of a plain network", CHECK, _Theirs(), records, own, plain),
     ]
+
+
+def _codeword_claims(records: _Records) -> list[Claim]:
+    """Ours: what the design of the words is worth, in presets that have runs with others."""
+    rows = []
+    for scheme, name in (("random", "random codewords"), ("permuted", "the same codewords dealt otherwise")):
+        kind = f"coded, scheme={scheme}"
+        if not any(True for _ in records.of("accuracy", kind)):
+            continue
+        own = (records.controls(there, "own codeword") for there in (CODED, kind))
+        gains = [records.removal(there, "inactive") for there in (CODED, kind)]
+        rows += [
+            _accuracies(f"accuracy less that with {name}", CLAIM, _Theirs(), *map(records.accuracy, (CODED, kind))),
+            _accuracies(
+                f"decoding by the first coded block less that with {name}", CLAIM, _Theirs(),
+                records.decoding(CODED, 0), records.decoding(kind, 0),
+            ),
+            _accuracies(
+                f"decoding by the last coded block less that with {name}", CLAIM, _Theirs(),
+                records.decoding(CODED, -2), records.decoding(kind, -2),
+            ),
+            _accuracies(f"accuracy without inactive branches less that with {name}", CLAIM, _Theirs(), *gains),
+            _classes(f"mean average precision, own codeword, less that with {name}", CLAIM, _Theirs(), records, *own),
+        ]  # fmt: skip
+    return rows
 
 
 def _dropping_claims(records: _Records) -> list[Claim]:

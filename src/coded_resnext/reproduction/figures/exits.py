@@ -277,6 +277,74 @@ def mean_table(records: Sequence[Record], key: str) -> pd.DataFrame:
     return _averaged(frame.astype(dict.fromkeys(values, float)), by, values)
 
 
+def rival_table(records: Sequence[Record]) -> pd.DataFrame:
+    """The same budgets spent by codewords, by the class means and linear heads of a plain network, and at once.
+
+    The policy of a budget is the one that was expected, on held-out images, to be most accurate in it.
+
+    Returns:
+        A row a network, way of leaving and budget (percent of the coded network's multiply-adds): network, policy,
+        budget, runs, accuracy and multiply_adds with their spread (_std), percent; budget is missing where a network
+        answers every image at its end.
+    """
+    budgets = _rows(records, "targets")
+    budgets = budgets[budgets["kind"] == "budget"]
+    expected = budgets.groupby(["value", "policy"])["expected_accuracy"].mean().unstack()
+    best = expected.idxmax(axis=1)
+    rows = [
+        {"network": "coded", "policy": row["policy"], "budget": row["value"], **row[["accuracy", "multiply_adds"]]}
+        for _, row in budgets.iterrows() if best[row["value"]] == row["policy"]
+    ]  # fmt: skip
+    plain = [record for record, kind in zip(records, run_kinds(records), strict=True) if kind == "plain"]
+    rows += [{"network": "plain", **row} for record in plain for row in record.get("rivals", {}).get("budgets", [])]
+    frame = pd.DataFrame(rows)
+    numbers = ["accuracy", "multiply_adds"]
+    frame[numbers] = frame[numbers].astype(float)
+    table = _averaged(frame, ["network", "policy", "budget"], numbers)
+    static = static_table(records).rename(columns={"kind": "network", "std": "accuracy_std"})
+    columns = ["network", "runs", "accuracy", "accuracy_std", "multiply_adds"]
+    return pd.concat([table, static[columns].assign(policy="none, all of it")], ignore_index=True)
+
+
+def sureness_table(records: Sequence[Record]) -> pd.DataFrame:
+    """How well each score tells an exit's right answers from its wrong ones: AUROC, percent, by block.
+
+    Returns:
+        A row a network and policy (those of a plain one are its rivals): network, policy, runs, a column a block.
+    """
+    kinds = run_kinds(records)
+    rows = [
+        {"network": kind, "run": record["name"], **row}
+        for record, kind in zip(records, kinds, strict=True) if kind in ("coded", "plain")
+        for row in (record.get("rivals", {}) if kind == "plain" else record).get("sureness", [])
+    ]  # fmt: skip
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows).astype({"auroc": float})
+    runs = frame.groupby(["network", "policy"], sort=False)["run"].nunique()
+    blocks = list(dict.fromkeys(frame["block"]))
+    means = frame.pivot_table("auroc", ["network", "policy"], "block", sort=False)[blocks]
+    return means.assign(runs=runs).reset_index()[["network", "policy", "runs", *blocks]]
+
+
+def guarantee_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Exits whose harm is limited with 95 % confidence, from held-out images: what they bring on the test images.
+
+    Returns:
+        A row a policy and harm (percent of the images that may be made wrong): policy, harm, runs, guaranteed (runs in
+        which some threshold passed), harmed, accuracy and multiply_adds (means over those), percent.
+    """
+    coded = [record for record in coded_records(records) if "guarantees" in record]
+    rows = [{"run": record["name"], **row} for record in coded for row in record["guarantees"]]
+    if not rows:
+        return pd.DataFrame()
+    numbers = ["harmed", "accuracy", "multiply_adds"]
+    groups = pd.DataFrame(rows).astype(dict.fromkeys(numbers, float)).groupby(["policy", "harm"], sort=False)
+    return groups[numbers].mean().assign(runs=groups.size(), guaranteed=groups["harmed"].count()).reset_index()[
+        ["policy", "harm", "runs", "guaranteed", *numbers]
+    ]
+
+
 def timing_table(record: Record) -> pd.DataFrame:
     """The clock's view, of one record of stage "timing".
 

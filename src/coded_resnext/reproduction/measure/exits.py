@@ -7,6 +7,7 @@ test set is only measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ from ...data.batches import eval_batches
 from ...data.sets import load_images
 from ...early_exit import measure as early
 from ...early_exit.calibration import Calibration, Target, calibrate, save_calibration
+from ...early_exit.guarantee import guarantees, tells_right_from_wrong
 from ...early_exit.measure import SHOWN, shares
 from ...early_exit.rejection import rejection
+from ...early_exit.rivals import RIVALS, rival_answers, rival_costs
 from ...early_exit.router import EarlyExit
 from ...early_exit.stopping import STOPS_ABOVE, Exits, StoppingRule
-from ...early_exit.targets import DROPS, best_policy, fit_targets, what_it_says
-from ...early_exit.thresholds import OperatingPoint
+from ...early_exit.targets import BUDGETS, DROPS, best_policy, fit_targets, what_it_says
+from ...early_exit.thresholds import Answers, OperatingPoint, for_budget, operating_points
 from ...early_exit.verification import decode_then_verify
 from ...errors import Refused
 from ...evaluation.prediction import Predictions, percent_equal, predict
+from ...evaluation.probe import pooled_features
 from ...network.cost import multiply_adds
 from ...network.model import CodedResNeXt
 from ...training.run import Run
@@ -37,7 +41,7 @@ from ..records.records import SHOWN_DROP, Record
 
 
 def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
-    """Early exit of a coded run; of a plain one the point that it has to be compared with.
+    """Early exit of a coded run; of a plain one the point that it has to be compared with, and its own early exits.
 
     The calibration is written beside the checkpoint; of shipped weights, to where all is written that is made here.
 
@@ -49,17 +53,20 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
     cost = multiply_adds(run.model, size)
     metrics = {"accuracy": test.accuracy(labels), "images": len(labels), "multiply_adds": cost.total}
     if not run.model.schemes:
-        return metrics, {}
+        return metrics, {"rivals": rivals(run, test)} if run.training["holdout"] else {}
 
     shipped = run.checkpoint.folder.is_relative_to(paths.WEIGHTS)
     folder = paths.OWN_WEIGHTS / run.checkpoint.folder.name if shipped else run.checkpoint.folder
     calibration, points, held = calibrate_run(run, folder)
     rules = {name: StoppingRule(run.model.schemes, name, {}, calibration).everywhere() for name in STOPS_ABOVE}
     costs = {name: rule.costs(run.model, size) for name, rule in rules.items()}
-    curves = []
+    curves, certain, sureness = [], [], []
     for name, rule in rules.items():
         answers = what_it_says(rule, test, labels, costs[name])
         curves += [{"policy": name, **row} for row in early.tradeoff(points[name], answers)]
+        chosen_on = what_it_says(rule, held, run.held.labels, costs[name])
+        certain += [{"policy": name, **row} for row in guarantees(chosen_on, answers)]
+        sureness += _sureness(name, list(run.model.schemes), answers)
     targets = [keeps(run.model, calibration, target, test, labels, size) for target in calibration.targets]
     for drop in DROPS:
         policy = best_policy(calibration, drop)
@@ -75,6 +82,8 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
         "exit_costs": (100 * costs["margin"]).tolist(),
         "curves": curves,
         "targets": targets,
+        "guarantees": certain,
+        "sureness": sureness,
         "anytime": early.anytime(rules["posterior"], test, labels, costs["posterior"]),
         "decoders": early.decoders(run.model, calibration, (held, run.held.labels), (test, labels)),
         "agreement": early.agreement(run.model, test, labels),
@@ -83,6 +92,43 @@ def measure_exits(run: Run) -> tuple[dict[str, float], dict[str, Any]]:
         "examples": early.examples(shown, test.logits.argmax(1), labels),
         "routed": routed_differences(run, calibration, test),
     }
+
+
+def _sureness(policy: str, blocks: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
+    """How well a policy's score tells right from wrong answers: a row a block, with the AUROC in percent."""
+    values = tells_right_from_wrong(answers)
+    return [{"policy": policy, "block": block, "auroc": value} for block, value in zip(blocks, values, strict=True)]
+
+
+def rivals(run: Run, test: Predictions) -> dict[str, list[dict[str, Any]]]:
+    """Early exit of a plain run by its own features: thresholds from held-out images, as those of the codes.
+
+    Costs are percent of the coded network of the same size, so that both share one axis.
+
+    Returns:
+        curves and sureness, as of a coded run; budgets: policy, budget and, where the first exit is not dearer,
+        accuracy and multiply_adds.
+    """
+    model, blocks, size = run.model, list(run.schemes), run.test.image_size
+    coded = multiply_adds(CodedResNeXt(**model.options, schemes=run.schemes), size).total
+    cost = rival_costs(model, blocks, size, coded)
+    sets = {"train": run.train, "held": run.held, "test": run.test}
+    features = {which: pooled_features(model, blocks, images, run.batch_size, run.device)
+                for which, images in sets.items()}  # fmt: skip
+    held = predict(model, run.held, run.batch_size, run.device)
+    found: dict[str, list[dict[str, Any]]] = {"curves": [], "sureness": [], "budgets": []}
+    for name in RIVALS:
+        known = features["train"], run.train.labels
+        chosen_on = rival_answers(name, known, (features["held"], held.logits, run.held.labels), cost)
+        answers = rival_answers(name, known, (features["test"], test.logits, run.test.labels), cost)
+        points = operating_points(chosen_on)
+        found["curves"] += [{"policy": name, **row} for row in early.tradeoff(points, answers)]
+        found["sureness"] += _sureness(name, blocks, answers)
+        for budget in BUDGETS:
+            point = for_budget(points, budget / 100)
+            measured = early.tradeoff([point], answers)[0] if point else {"accuracy": None, "multiply_adds": None}
+            found["budgets"].append({"policy": name, "budget": budget, **measured})
+    return found
 
 
 def calibrate_run(run: Run, folder: Path) -> tuple[Calibration, dict[str, list[OperatingPoint]], Predictions]:

@@ -77,7 +77,7 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
     try:
         papermill.execute_notebook(
             paths.NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
-            stderr_file=sys.stderr, extra_arguments=["--log-level=ERROR"],
+            stderr_file=sys.stderr, extra_arguments=["--log-level=CRITICAL"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         raise NotebookFailed(
