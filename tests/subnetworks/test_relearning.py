@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from coded_resnext import CodedResNeXt, CodingLoss, load_images, load_scheme
 from coded_resnext.data.batches import eval_batches
 from coded_resnext.evaluation.prediction import percent_equal, predict
+from coded_resnext.evaluation.probe import pooled_features, probe
 from coded_resnext.reproduction.figures import subnetworks
 from coded_resnext.reproduction.figures.subnetworks import surgery_table
 from coded_resnext.subnetworks import surgery
@@ -57,6 +58,12 @@ def test_what_is_measured_is_what_the_networks_say(network, digits, monkeypatch)
     assert torch.equal(names[fewer.argmax(1)], rivals.argmax(1))
     assert row["others_without"] == pytest.approx(percent_equal(rivals.argmax(1)[~own], test.labels[~own]))
     assert row["others_without"] >= row["others"]
+    # No branch of class 4 is its alone, so nothing of its features is gone, and a probe reads what it read before.
+    train, _ = digits
+    known, asked = (pooled_features(network, ["layer3.0"], images, 100, CPU)["layer3.0"] for images in digits)
+    found = percent_equal(probe(known, train.labels, asked)[own], test.labels[own])
+    assert 0 < found < 100
+    assert row["probed"] == row["probed_without"] == pytest.approx(found)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 

@@ -34,18 +34,22 @@ def linear_probes(
     """
     fitted_on = spread(train, MOST_IMAGES)
     known, asked = (pooled_features(model, blocks, images, batch_size, device) for images in (fitted_on, test))
-    targets = torch.nn.functional.one_hot(fitted_on.labels, len(train.classes)).double()
     rows = []
     for block in blocks:
-        mean = known[block].mean(0)
-        features = known[block] - mean
-        covariance = features.T @ features / len(features)
-        ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(mean), dtype=torch.float64)
-        weights = torch.linalg.solve(covariance + ridge, features.T @ (targets - targets.mean(0)) / len(features))
-        answers = ((asked[block] - mean) @ weights + targets.mean(0)).argmax(1)
-        right = (answers == test.labels).numpy()
+        right = (probe(known[block], fitted_on.labels, asked[block]) == test.labels).numpy()
         rows.append({"block": block, "accuracy": 100 * float(right.mean()), "right": right})
     return rows
+
+
+def probe(features: Tensor, labels: Tensor, asked: Tensor) -> Tensor:
+    """Classes (m,) of features (m, C), by the least-squares fit to those of others (n, C) with known labels (n,)."""
+    targets = torch.nn.functional.one_hot(labels).double()
+    mean = features.mean(0)
+    centred = features - mean
+    covariance = centred.T @ centred / len(centred)
+    ridge = RIDGE * covariance.diagonal().mean() * torch.eye(len(mean), dtype=torch.float64)
+    weights = torch.linalg.solve(covariance + ridge, centred.T @ (targets - targets.mean(0)) / len(centred))
+    return ((asked - mean) @ weights + targets.mean(0)).argmax(1)
 
 
 @torch.inference_mode()

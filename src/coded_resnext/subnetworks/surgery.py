@@ -22,6 +22,7 @@ from ..data.batches import eval_batches, seeds
 from ..data.sets import ImageSet
 from ..errors import Refused
 from ..evaluation.prediction import percent_equal, predict
+from ..evaluation.probe import pooled_features, probe
 from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt, class_mask
 from .measure import Row
@@ -175,7 +176,9 @@ def forget_and_learn(
 ) -> list[Row]:
     """Take a class out, then teach it anew on a spare codeword, for one class after the other.
 
-    The new path begins with branches that the old one left trained, so this is easier than a class never seen.
+    The new path begins with branches that the old one left trained, so this is easier than a class never seen. And to
+    forget a class is not to be unable to see it: its branches work for others too, and what comes before the coded
+    blocks is everybody's. A linear probe on the last block's features tells what is left to be read.
 
     Args:
         model: a trained coded network; it stays as it is.
@@ -184,11 +187,20 @@ def forget_and_learn(
     Returns:
         A row a class: accuracy (percent) of the other classes' images with the network whole (`others`), after
         forgetting (`others_without`) and after learning (`others_after`); of its own images (`own`, `own_after`); and
-        in what share of the coded blocks the spare codeword is the old one (`same_codeword`).
+        in what share of the coded blocks the spare codeword is the old one (`same_codeword`). And of its own images
+        those that a probe of all classes finds in the whole network (`probed`), after forgetting (`probed_without`) and
+        after learning (`probed_after`).
     """
     count = model.num_classes
     train = train.subset(seeds("images to learn anew", seed).permutation(len(train))[:MOST_IMAGES])
     whole = predict(model, test, batch_size, device).logits.argmax(1)
+
+    def probed(network: CodedResNeXt, k: int) -> float:
+        block = network.block_names[-1]
+        known, asked = (pooled_features(network, [block], images, batch_size, device)[block]
+                        for images in (train, test))  # fmt: skip
+        return percent_equal(probe(known, train.labels, asked)[test.labels == k], test.labels[test.labels == k])
+
     rows: list[Row] = []
     for k in range(min(count, MOST_CLASSES)):
         images, own = moved_last(test, k), test.labels == k
@@ -211,6 +223,9 @@ def forget_and_learn(
             "own": percent_equal(whole[own], test.labels[own]),
             "own_after": percent_equal(after[own], images.labels[own]),
             "same_codeword": sum(same) / len(same),
+            "probed": probed(model, k),
+            "probed_without": probed(fewer, k),
+            "probed_after": probed(more, k),
         })  # fmt: skip
     return rows
 
