@@ -18,7 +18,8 @@ STUDENT = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 
 NAMES = {
     "coded": r"coded-s\d+", "plain": r"plain-s\d+", "no loss": r"coded-mu0(\.0)?-s\d+",
     "no dropping": r"coded-drop0\.0-s\d+", "square": r"coded-exponent2-s\d+",
-    "concatenated": r"coded-concatenated-s\d+",
+    "concatenated": r"coded-concatenated-s\d+", "small plain": r"plain-narrow-s\d+",
+    "random": r"coded-random-s\d+", "permuted": r"coded-permuted-s\d+",
 }  # fmt: skip
 CUT = "mean average precision, own codeword less"
 
@@ -145,6 +146,16 @@ def recompute(folder):
     mean(f"{CUT} the mean of all others'", own, others, 0.0)
     mean(f"{CUT} the same cut without a coding loss", own, classes("no loss", None, 100, "own codeword"), 0.0)
     mean(f"{CUT} the same cut of a plain network", own, classes("plain", None, 100, "own codeword"))
+    mean(f"{CUT} that of a small plain network, whole", own, classes("small plain", None, 100, "whole network"), 0.0)
+    for scheme, name in (("random", "random codewords"), ("permuted", "the same codewords dealt otherwise")):
+        less(f"accuracy less that with {name}", coded, accuracy(scheme), 0.0)
+        for which, place in (("first", 0), ("last", -2)):
+            decoders = decoder("coded", place), decoder(scheme, place)
+            less(f"decoding by the {which} coded block less that with {name}", *decoders, 0.0)
+        gains = without("coded", "inactive"), without(scheme, "inactive")
+        less(f"accuracy without inactive branches less that with {name}", *gains, 0.0)
+        paths_of = classes(scheme, None, 100, "own codeword")
+        mean(f"mean average precision, own codeword, less that with {name}", own, paths_of, 0.0)
     concatenated = classes("concatenated", None, 100, "own codeword")
     mean("mean average precision lost by concatenation", own, concatenated, 0.0)
     precision = classes("coded", "precision"), classes("no dropping", "precision")
@@ -283,7 +294,7 @@ def test_made_up_runs(seeds, bits):
         assert set(claims("digits").set_index("claim")["paired"].dropna()) >= {"runs and images", "runs", ""}
 
 
-@pytest.mark.parametrize("preset", ["digits", "digits-ablations", "cifar10-few", "cifar10-small"])
+@pytest.mark.parametrize("preset", ["digits", "digits-ablations", "digits-codes", "cifar10-few", "cifar10-small"])
 def test_committed_runs(preset, committed_results, monkeypatch, tmp_path):
     """Whatever records are in git."""
     monkeypatch.setattr(paths, "COMMITTED_RESULTS", committed_results)

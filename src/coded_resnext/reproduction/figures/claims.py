@@ -126,6 +126,11 @@ class _Records:
     def of(self, stage: str, kind: str) -> Iterator[Record]:
         return (record for there, record in self.stages[stage] if there == kind)
 
+    def small_plain(self) -> str:
+        """The kind of the plain network narrower than the preset's; where there is none, one that has no runs."""
+        kinds = (kind for kind, _ in self.stages["binary"])
+        return next((kind for kind in kinds if kind.startswith("plain, ") and "width" in kind), "plain, width")
+
     def images(self, stage: str) -> int:
         return int(metric(self.stages[stage][0][1], "images"))
 
@@ -276,12 +281,14 @@ def _control_claims(records: _Records) -> list[Claim]:
     """Ours, not the paper's: what a path owes to its codeword, to the coding loss, to being trained with either."""
     own, another = (records.controls(CODED, cut) for cut in ("own codeword", "another codeword"))
     without_loss, plain = (records.controls(kind, "own codeword") for kind in (NO_LOSS, PLAIN))
+    small = records.controls(records.small_plain(), "whole network")
     name = "mean average precision, own codeword less"
     return [
         _classes(f"{name} another's", CLAIM, _Theirs(), records, own, another),
         _classes(f"{name} the mean of all others'", CLAIM, _Theirs(), records, own, records.other_paths(CODED)),
         _classes(f"{name} the same cut without a coding loss", CLAIM, _Theirs(), records, own, without_loss),
         _classes(f"{name} the same cut of a plain network", CHECK, _Theirs(), records, own, plain),
+        _classes(f"{name} that of a small plain network, whole", CLAIM, _Theirs(), records, own, small),
     ]
 
 
