@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -36,15 +38,26 @@ def test_commands_and_options_stay():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name, capsys):
+def test_every_command_explains_itself_and_its_example_is_one(name, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
-    assert "usage: python -m coded_resnext" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "usage: python -m coded_resnext" in said
+    (example,) = re.findall(r"^  python -m coded_resnext (.*)$", said, re.MULTILINE)
+    assert command_line._parser().parse_args(shlex.split(example)).command == COMMANDS[name].run
+    assert ("  drop_branch=0.1\n" in said) == (name in ("run", "train", "together"))
+
+
+@pytest.mark.parametrize("rounds", ["1", "-3", "many"])
+def test_quartiles_want_two_rounds(rounds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench-subnetwork", "--rounds", rounds])
+    assert f"--rounds: must be a whole number of at least 2, got '{rounds}'" in capsys.readouterr().err
 
 
 def test_an_error_of_the_users_is_one_line(capsys):
     assert main(["figures", "digit"]) == 1
-    assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits'?\n"
+    assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits' or 'digits-codes'?\n"
 
 
 def test_a_programming_error_shows_its_traceback(monkeypatch):

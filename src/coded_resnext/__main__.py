@@ -47,11 +47,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m coded_resnext", description="Coded ResNeXt, reproduced.")
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help)
+        sub = commands.add_parser(
+            name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.",
+            epilog=_epilog(name, command), formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         for flags, options in command.arguments:
             sub.add_argument(*flags, **options)
         sub.set_defaults(command=command.run)
     return parser
+
+
+def _epilog(name: str, command: Command) -> str:
+    """An example; and of a command that takes any of TrainingParameters' keys, which these are."""
+    lines = [f"example:\n  python -m coded_resnext {name} {command.example}".rstrip()]
+    if PARAMETER in command.arguments:
+        from .training.parameters import TrainingParameters, to_plain
+
+        keys = [f"  {key}={json.dumps(value)}" for key, value in to_plain(TrainingParameters()).items()]
+        lines += ["", "keys of a training, with their defaults (TrainingParameters says what they mean):", *keys]
+    return "\n".join(lines)
 
 
 # What each command runs. Modules are imported by the command that needs them: most want torch, which takes seconds.
@@ -254,12 +268,20 @@ def _publish(options: argparse.Namespace) -> None:
     print("\n".join(publish(_preset(options.preset))))
 
 
+def _rounds(text: str) -> int:
+    """Of a timing: quartiles want two values."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 2, got {text!r}")
+    return int(text)
+
+
 class Command(NamedTuple):
-    """A command: what --help says of it, what it runs, and its arguments as argparse takes them."""
+    """A command: what --help says of it, what it runs, its arguments as argparse takes them, and an example of them."""
 
     help: str
     run: Callable[[argparse.Namespace], None]
     arguments: tuple[Argument, ...]
+    example: str
 
 
 PRESET = _argument(
@@ -271,18 +293,18 @@ PARAMETER = _argument(
     help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
 )  # fmt: skip
 NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
-ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
+ROUNDS = _argument("--rounds", type=_rounds, default=9, help="alternations that are timed, 2 at least")
 
 COMMANDS = {
     "reproduce": Command("run a preset: every notebook in order, then the claims", _reproduce, (
         PRESET,
         _argument("--force", action="store_true", help="repeat what is done, trainings included"),
-    )),
-    "figures": Command("redraw a preset's figures and tables from its records", _figures, (PRESET,)),
+    ), "digits"),
+    "figures": Command("redraw a preset's figures and tables from its records", _figures, (PRESET,), "cifar10-small"),
     "run": Command("run one notebook", _run, (
         _argument("notebook", help="its name, e.g. 04_accuracy"),
         PARAMETER,
-    )),
+    ), "04_accuracy -p preset=digits"),
     # no --preset or --run: torchrun would take some of them for its own
     "train": Command("train one run without a notebook; works under torchrun", _train, (
         _argument("preset", nargs="?", help="as for reproduce; digits by default"),
@@ -291,18 +313,18 @@ COMMANDS = {
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,
         _argument("--force", action="store_true", help="train from the beginning whatever is there"),
-    )),
+    ), "digits mine --like coded-s0 -p mu=4 -p epochs=60"),
     "evaluate": Command("evaluate a preset's trained runs into records, without notebooks", _evaluate, (
         PRESET,
         _argument("stages", nargs="*", help="accuracy, early, …; all by default"),
         _argument("--force", action="store_true", help="evaluate again what has a record"),
-    )),
+    ), "cifar10-small accuracy early"),
     "together": Command("train several listed runs, or variants of them, side by side", _together, (
         _argument("preset"),
         _argument("runs", nargs="+"),
         _argument("--suffix", default="", help="names the variants, e.g. 60-epochs for coded-60-epochs-s0"),
         PARAMETER,
-    )),
+    ), "cifar10 coded-s0 plain-s0 --suffix 60-epochs -p epochs=60"),
     "design": Command("design a coding scheme and print it with its certificate", _design, (
         _argument("--classes", type=int, required=True, help="K, 2 to 2000"),
         _argument("--branches", type=int, required=True, help="N, at most 64"),
@@ -310,10 +332,10 @@ COMMANDS = {
         _argument("--seed", type=int, default=0, help="of all random choices"),
         _argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before"),
         _argument("--output", help="a file for the scheme; printed otherwise"),
-    )),
+    ), "--classes 43 --branches 12 --active 6 --output signs.txt"),
     "schemes": Command("make the built-in schemes again and compare; minutes", _schemes, (
         _argument("--write", action="store_true", help="replace those that come out otherwise"),
-    )),
+    ), ""),
     "export": Command("cut the paths of some classes out of a network, as a file", _export, (
         _argument("--checkpoint", "--model", required=True, dest="checkpoint", help=NETWORK),
         _argument("--classes", required=True, action="append",
@@ -322,35 +344,35 @@ COMMANDS = {
         _argument("--onnx", type=Path, help="an ONNX file"),
         _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
-    )),
+    ), "--model cifar10-small --classes cat,dog --out pets --onnx pets.onnx"),
     "predict": Command("classify image files", _predict, (
         _argument("images", nargs="+", type=Path, help="files, or folders that are walked"),
         _argument("--model", required=True, help=f"{NETWORK}; also a subnetwork's folder or an .onnx file"),
         _argument("--json", action="store_true", help="one JSON object a line"),
-    )),
+    ), "photo.jpg holiday/ --model cifar10-small"),
     "explore": Command("a page that looks into a network, as one HTML file", _explore, (
         _argument("--model", required=True, help="a name in data/weights, or a run's folder"),
         _argument("--images", type=Path, help="a folder <class>/<image>; the network's own test images by default"),
         _argument("--out", type=Path, default=Path("explorer.html"), help="the file; explorer.html by default"),
-    )),
-    "bench": Command("time and memory of a training step: plain, coded, written out", _bench, (ROUNDS,)),
+    ), "--model cifar10-small --images photos --out page.html"),
+    "bench": Command("time and memory of a training step: plain, coded, written out", _bench, (ROUNDS,), "--rounds 9"),
     "bench-exits": Command("time an image takes: whole network, early exit as calibrated", _bench_exits, (
         PRESET,
         _argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated"),
         ROUNDS,
         _argument("--images", type=int, default=256, help="of the test set"),
-    )),
+    ), "cifar10-small coded-s0"),
     "weights": Command("put a finished run's weights and their card into data/weights", _weights, (
         _argument("preset"),
         _argument("run"),
-    )),
+    ), "cifar10-small coded-s0"),
     "calibrate": Command("early-exit thresholds of a network, from its held-out images; kept beside it", _calibrate, (
         _argument("weights", help=NETWORK),
-    )),
+    ), "cifar10-small"),
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
-        _argument("--rounds", type=int, default=30, help="alternations that are timed"),
-    )),
-    "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
+        _argument("--rounds", type=_rounds, default=30, help="alternations that are timed, 2 at least"),
+    ), "--rounds 30"),
+    "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,), "digits"),
 }  # fmt: skip
 
 
