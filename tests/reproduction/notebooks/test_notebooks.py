@@ -181,7 +181,7 @@ def test_what_is_done_is_not_done_again(monkeypatch, capsys):
 
 def test_command_line_errors_are_one_line(capsys):
     assert main(["reproduce", "digit"]) == 1
-    assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits'?\n"
+    assert capsys.readouterr().err == "error: unknown preset 'digit'; did you mean 'digits' or 'digits-codes'?\n"
     assert main(["train", "digits", "coded-s0", "-p", "epoch=3"]) == 1
     assert "did you mean 'epochs'" in capsys.readouterr().err
     assert main(["train", "digits", "coded-s0", "-p", "epochs=7"]) == 1
