@@ -1,5 +1,6 @@
 """Figures: the same bytes twice, drawable from made-up data, and no network needed."""
 
+from base64 import b64decode
 
 import matplotlib
 import numpy as np
@@ -113,11 +114,17 @@ def test_the_same_data_make_the_same_bytes(name):
     assert b"CreationDate" not in first.pdf.read_bytes()
 
 
-def test_a_saved_figure_is_shown_by_a_notebook_without_its_path():
+def test_a_saved_figure_is_shown_by_a_notebook_with_its_caption_and_without_its_path(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda what, **more: shown.append((what, more)))
     saved = figures.save(of_paper.early_decoding(early()), "digits", "figure-4-early-decoding")
     assert saved.png == paths.FIGURES / "digits" / "figure-4-early-decoding.png"
     assert repr(saved) == "figure-4-early-decoding (.pdf and .png)"
-    assert saved._repr_png_().startswith(b"\x89PNG")
+    saved._replace(caption="Of two seeds.", alternative="Two lines.")._ipython_display_()
+    (picture, how), (words, _) = shown
+    assert b64decode(picture["image/png"]).startswith(b"\x89PNG")
+    assert how["metadata"] == {"image/png": {"alt": "Two lines."}}
+    assert words.data == "Of two seeds."
 
 
 def test_drawing_leaves_the_readers_style_alone():

@@ -33,6 +33,12 @@ MAKERS = {  # of the records of each stage
     "subnetworks": "09_subnetworks",
     "surgery": "09_subnetworks",
     "exits": "10_early_exit",
+    "timing": "python -m coded_resnext bench-exits",
+    "latency": "python -m coded_resnext bench-subnetwork",
+    "profile": "python -m coded_resnext bench-subnetwork",
+    "design": "make schemes",
+    "lexicographic": "make schemes",
+    "training": "03_train",
 }
 NAMED = 20  # so many classes can be named in one figure; more are drawn as a cloud
 

@@ -7,6 +7,7 @@ pictures of codes in diagrams.py, subnetworks and early exit in modules of their
 from __future__ import annotations
 
 import io
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -56,16 +57,23 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 class SavedFigure(NamedTuple):
-    """The two files of a figure; as the last value of a notebook's cell it is shown."""
+    """The two files of a figure; as the last value of a notebook's cell it is shown with its caption."""
 
     pdf: Path
     png: Path
+    caption: str = ""
+    alternative: str = ""
 
     def __repr__(self) -> str:  # the stem only: notebooks are committed, and hold no path of anybody's machine
         return f"{self.png.stem} (.pdf and .png)"
 
-    def _repr_png_(self) -> bytes:
-        return self.png.read_bytes()
+    def _ipython_display_(self) -> None:
+        from IPython.display import Markdown, display
+
+        picture = {"image/png": b64encode(self.png.read_bytes()).decode("ascii"), "text/plain": repr(self)}
+        display(picture, raw=True, metadata={"image/png": {"alt": self.alternative}} if self.alternative else {})
+        if self.caption:
+            display(Markdown(self.caption))
 
 
 def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
