@@ -124,6 +124,13 @@ CAPTIONS = {
         "A coded block", "The energies of the branches are normalised and pushed towards the codeword of the class.",
         "Orange, 1: the branch works for the class; green, 0: it does not.", number="Figure 1b",
     ),
+    # 03: training
+    "learning-curves": Caption(
+        "Learning curves", "Accuracy on the images held out (on the test images where none are), accuracy of the last "
+        "coded block as a decoder, and the coding loss, epoch by epoch.",
+        "Lines: means over seeds; bands: one standard deviation.",
+        stages=("training",), kinds=("coded", "plain", "coded, mu="),
+    ),
     # 04 to 07: the paper's results
     "table-2-accuracy": Caption(
         "Accuracy", "Top-1 accuracy on the test images, percent; std over seeds, low and high: the binomial 95 % "
@@ -133,6 +140,12 @@ CAPTIONS = {
         "Removing branches", "Accuracy without some branches of one block, taken at random among those that work for "
         "the true class and among those that do not.", CURVE,
         number="Figure 2a", stages=("specialisation",), theirs=quotes.figure_2a,
+    ),
+    "worth-of-branches": Caption(
+        "What each branch is worth to each class", "Accuracy of the images of every class without one branch of the "
+        "block of figure 2a, less that with all branches.",
+        "Framed: the branch works for the class. Numbers: percentage points, means over seeds.",
+        stages=("specialisation",),
     ),
     "branch-removal-by-block": Caption(
         "Removing branches, block by block", "Accuracy without all active or all inactive branches of each block.",
@@ -171,6 +184,27 @@ CAPTIONS = {
         "Early decoding", "Accuracy of every coded block as a decoder, by the codeword nearest to its energies, then "
         "of the softmax.", CURVE, number="Figure 4", stages=("early",), theirs=quotes.figure_4,
     ),
+    "network-and-decoders": Caption(
+        "The network and its decoders", "Every coded block names a class: the one whose codeword is nearest to the "
+        "energies of its branches. Below: the share of all multiply-adds that is spent by then, and how often the "
+        "answer is right.", "A box is a branch; hatched: it works for the first class.",
+        stages=("early", "exits", "architecture"), theirs=quotes.figure_4,
+    ),
+    "energies-by-class": Caption(
+        "Energies become codewords", "Mean energy of every branch over the test images of a class, in every coded "
+        "block, beside the codewords that the coding loss pushes them towards; below, where they are there, of runs "
+        "without that loss.", "Darker: more energy. *Astray*: share of the energy in branches whose bit is 0.",
+        stages=("early",), kinds=("coded", "coded, mu="),
+    ),
+    "energies-of-images": Caption(
+        "One image lights up its branches", "Test images drawn by chance among those that every block gets right "
+        "(easy), that only later stages do (late), that the first block gets wrong and is sure of (wrong early), and "
+        "among images of no class (foreign). Beside each block: the class of the nearest codeword, right (=) or wrong "
+        "(≠), and by how much the second-nearest is farther; the image would leave where this margin exceeds a "
+        "threshold that costs half a point on the images held out.",
+        "Darker: more energy. Dots: branches that work for the true class, or for the named one.",
+        stages=("early",), kinds=(),
+    ),
     "energies-by-block": Caption(
         "What inactive branches carry", "Share of a block's energy in branches that do not work for the true class, "
         "percent; `if_even`: were all branches alike.", stages=("early",), kinds=EVERY,
@@ -204,6 +238,16 @@ CAPTIONS = {
         stages=("binary", "accuracy"), kinds=("coded", "coded, branch_sum="),
     ),
     # 09: subnetworks
+    "paths-of-classes": Caption(
+        "The path of a class, and of two", "Which branches a network cut to the first class keeps, or to the first "
+        "two; shares are means over classes and over random pairs.",
+        "A box is a branch; two hatchings: of one class only; plain colour: of both.", stages=("subnetworks",),
+    ),
+    "forget-and-relearn": Caption(
+        "A class forgotten and taught anew", "Every class in turn is taken out, and taught again by training the "
+        "branches of a new codeword alone: its own accuracy, and what the others gain and lose.",
+        "Points: one network; lines join what belongs together.", stages=("surgery",), kinds=(),
+    ),
     "subnetworks-size": Caption(
         "The size of one class's network", "What it keeps of the full network, by several counts.",
         number="Section 4.3", stages=("subnetworks",), theirs=quotes.kept_parameters,
@@ -280,7 +324,10 @@ CAPTIONS = {
     ),
     # 11: the paper beside ours
     "claims": Caption(
-        "The claims", "What the paper claims, beside what these runs say.",
+        "The claims", "What the paper claims, beside what these runs say, in percentage points. That nothing is lost "
+        "means less than half a point.",
+        "Bars: 95 % intervals; grey ticks: the paper; filled: agrees, hollow: undecided, cross: differs, bar alone: a "
+        "check without a verdict; n: seeds.",
         stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY,
     ),
     "comparison": Caption(

@@ -132,6 +132,12 @@ def paper_box(axes: Axes, rows: pd.DataFrame, line: str, label: str) -> None:
         axes.add_patch(Rectangle((recall.min(), precision.min()), *size, **look))
 
 
+def short_name(block: str) -> str:
+    """As the paper counts stages: "layer2.0" is the first block of c3."""
+    stage, _, place = block.partition(".")
+    return f"c{int(stage.removeprefix('layer')) + 1}.{int(place) + 1}"
+
+
 def source(paper: pd.DataFrame) -> str:
     """How the legend calls the paper's numbers."""
     return f"paper, {paper['data_set'].iloc[0]}"

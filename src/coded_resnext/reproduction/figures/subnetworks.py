@@ -84,6 +84,37 @@ def coupling(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
+def surgery(table: pd.DataFrame) -> Figure:
+    """A class forgotten and taught anew: accuracy of the class itself, and of all others, before and after.
+
+    Args:
+        table: of `surgery_table`.
+    """
+    figure = Figure((WIDTH, 0.9 + 0.17 * len(table)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    steps = (
+        (left, (("own", "before", "o", CODED_COLOUR), ("own_after", "taught anew", "D", INACTIVE))),
+        (right, (
+            ("others", "before", "o", CODED_COLOUR),
+            ("others_without", "one class forgotten", "s", PLAIN_COLOUR),
+            ("others_after", "taught anew", "D", INACTIVE),
+        )),
+    )  # fmt: skip
+    places = range(len(table))
+    for axes, series in steps:
+        ends = table[[key for key, *_ in series]]
+        axes.hlines(places, ends.min(axis=1), ends.max(axis=1), color=LEADER, linewidth=1)
+        for key, label, marker, colour in series:
+            axes.plot(table[key], places, marker, color=colour, label=label)
+        axes.grid(axis="x")
+    left.set_yticks(places, table["class"])
+    left.invert_yaxis()
+    left.set_xlabel("accuracy of the class (%)")
+    right.set_xlabel("accuracy of all others (%)")
+    return figure
+
+
 def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
     """What one class's subnetwork keeps of the full network: a row a count, the paper's percentage where it has one.
 
