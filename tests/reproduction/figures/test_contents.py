@@ -43,9 +43,10 @@ def test_captions_name_the_records_that_are_read(stem, monkeypatch):
         items[stem].make("digits")
     except NothingToShow:
         pytest.skip("digits have no such records")
-    if stem in ("claims", "comparison"):
+    if stem in ("claims", "comparison", "table-2-accuracy"):
         read -= {"architecture"}  # of what is counted
-    assert read == set(CAPTIONS[stem].stages)
+    alternatives = {"architecture"} if stem in ("figure-4-early-decoding", "network-and-decoders") else set()
+    assert read <= set(CAPTIONS[stem].stages) <= read | alternatives
 
 
 @pytest.mark.usefixtures("no_records")

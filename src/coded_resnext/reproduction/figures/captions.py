@@ -57,7 +57,7 @@ def _codebook(sizes: str, network: str) -> Caption:
         f"The scheme of {network}, {sizes}",
         "Which branches work for which class, as the designer of this project found it: the minimum distance is the "
         "largest that is possible.",
-        "Filled cell: the branch works for the class.",
+        "Filled: the branch works for the class. Right: how many classes each branch works for.",
     )
 
 
@@ -93,11 +93,13 @@ CAPTIONS = {
     "scheme-distances": Caption(
         "How far codewords are apart",
         "All pairs of codewords by their Hamming distance, for every scheme of the paper's networks.",
-        "Bars: pairs of codewords; dashed: the proven upper bound on the minimum distance.",
+        "Bars: pairs of codewords of the built-in schemes, ours but for CIFAR-10's; dashed: the proven upper bound on "
+        "the minimum distance; triangle: the minimum of the published scheme.",
     ),
     "distance-bound-by-classes": Caption(
         "How many classes fit", "How the proven upper bound on the minimum distance of 32 branches falls with classes.",
-        "Lines: the bound; points: what the built-in schemes reach.",
+        "Lines: no scheme has a larger minimum distance; points: what the built-in "
+        "schemes reach.",
     ),
     # 02: architectures
     "table-1-architectures": Caption(
@@ -133,8 +135,9 @@ CAPTIONS = {
     ),
     # 04 to 07: the paper's results
     "table-2-accuracy": Caption(
-        "Accuracy", "Top-1 accuracy on the test images, percent; std over seeds, low and high: the binomial 95 % "
-        "interval.", number="Table 2", stages=("accuracy",), kinds=EVERY, theirs=quotes.table_2,
+        "Accuracy", "Top-1 accuracy on the test images, percent, and the difference in points; std over seeds; low and "
+        "high: the binomial 95 % interval, of the difference its own.", number="Table 2",
+        stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY, theirs=quotes.table_2,
     ),
     "figure-2a-branch-removal": Caption(
         "Removing branches", "Accuracy without some branches of one block, taken at random among those that work for "
@@ -182,7 +185,8 @@ CAPTIONS = {
     ),
     "figure-4-early-decoding": Caption(
         "Early decoding", "Accuracy of every coded block as a decoder, by the codeword nearest to its energies, then "
-        "of the softmax.", CURVE, number="Figure 4", stages=("early",), theirs=quotes.figure_4,
+        "of the softmax.", CURVE, number="Figure 4", stages=("early", "exits", "architecture"),
+        theirs=quotes.figure_4,
     ),
     "network-and-decoders": Caption(
         "The network and its decoders", "Every coded block names a class: the one whose codeword is nearest to the "
@@ -333,6 +337,14 @@ CAPTIONS = {
     "comparison": Caption(
         "Every number", "Every number of the paper beside ours, where there is one.",
         stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY,
+    ),
+}  # fmt: skip
+
+WITH_DATA = {  # what a notebook draws with the data set at hand
+    "exit-examples": Caption(
+        "Which images leave where", "Test images by the place where the policy that loses half a point lets them go, "
+        "and those that the early answer and the whole network's do not agree on.",
+        "Under each: the answer, and what it is where that is wrong; early/late in the last row.", stages=("exits",),
     ),
 }  # fmt: skip
 

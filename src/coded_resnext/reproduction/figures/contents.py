@@ -12,7 +12,7 @@ from ...errors import NothingToShow
 from ...files import write_atomically
 from ..records.paper import SAME_IN_PAPER
 from ..records.presets import FULL, Preset, load_preset, shipped_presets
-from .captions import CAPTIONS, HOMES, alternative, caption, heading
+from .captions import CAPTIONS, HOMES, WITH_DATA, alternative, caption, heading
 from .registry import FIGURES, MAKERS, TABLES, Item
 
 COUNTED = "counted"  # what no run is needed for
@@ -99,6 +99,7 @@ def preset_page(name: str) -> str:
     ]  # fmt: skip
     for stem in figures:
         lines += _figure(stem, name, "")
+    lines += _with_data(name)
     if tables:
         lines += ["## Tables", ""]
         for stem in tables:
@@ -118,6 +119,19 @@ def _figure(stem: str, preset: str, folder: str) -> list[str]:
         caption(stem, preset, drawn=True), "",
         f"[{stem}.pdf]({folder}{stem}.pdf). {_made(stem, preset)}", "",
     ]  # fmt: skip
+
+
+def _with_data(preset: str) -> list[str]:
+    """What a notebook draws with the images at hand, which records do not have."""
+    lines = []
+    for stem, words in WITH_DATA.items():
+        if (paths.FIGURES / preset / f"{stem}.png").is_file():
+            lines += [
+                f"### {stem} · {words.title}", "", f"![{words.title}. {words.shows}]({stem}.png)", "",
+                f"{words.title}. {words.shows} {words.marks}", "",
+                f"[{stem}.pdf]({stem}.pdf). Notebook 10_early_exit, which needs the data set.", "",
+            ]  # fmt: skip
+    return lines
 
 
 def _made(stem: str, preset: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,7 +13,7 @@ from .style import CODED_COLOUR, PAPER_COLOUR, WIDTH, styled
 
 LINEAR = 2.0  # points: the axis is linear up to here, logarithmic beyond
 VERDICTS = {"agrees": ("o", CODED_COLOUR), "undecided": ("o", "white"), "differs": ("X", "#D55E00"), "": ("|", "black")}
-LONGEST = 62  # characters of a claim in a line
+LONGEST = 44  # characters of a claim in a line
 
 
 @styled
@@ -24,7 +26,7 @@ def forest(table: pd.DataFrame) -> Figure:
     rows = table[table["row"].isin([CLAIM, CHECK]) & table["ours"].notna()].iloc[::-1].reset_index(drop=True)
     if rows.empty:
         raise NothingToShow("no claim was measured: run 04_accuracy to 08_ablations")
-    figure = Figure((WIDTH + 1.0, 0.75 + 0.235 * len(rows)))
+    figure = Figure((WIDTH, 0.75 + 0.235 * len(rows)))
     axes = figure.subplots()
     for place, row in rows.iterrows():
         verdict = row["verdict"].removesuffix(" (one run)")
@@ -34,7 +36,7 @@ def forest(table: pd.DataFrame) -> Figure:
             markerfacecolor=face, markersize=4.5, zorder=3, label=f"ours: {verdict or 'no verdict'}",
         )  # fmt: skip
         if pd.notna(row["effect"]):
-            axes.plot(row["effect"], place, "|", color=PAPER_COLOUR, markersize=11, markeredgewidth=2, label="paper")
+            axes.plot(row["effect"], place, "|", color=PAPER_COLOUR, markersize=10, markeredgewidth=2, label="paper")
         seeds = f"  n = {row['runs']}"
         axes.text(1.01, place, f"{row['ours']:+.2f} ± {row['error']:.2f}{seeds}", va="center", fontsize=6,
                   transform=axes.get_yaxis_transform())  # fmt: skip
@@ -45,15 +47,8 @@ def forest(table: pd.DataFrame) -> Figure:
     shown = [tick for tick in ticks if low - 1 <= tick <= 1.6 * high]
     axes.set_xticks(shown, [f"{tick:+d}" if tick else "0" for tick in shown], fontsize=6.5)
     axes.minorticks_off()
-    axes.set_yticks(range(len(rows)), [_folded(claim) for claim in rows["claim"]], fontsize=6)
+    axes.set_yticks(range(len(rows)), ["\n".join(wrap(claim, LONGEST)) for claim in rows["claim"]], fontsize=6)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlabel("percentage points, logarithmic beyond ±2")
     axes.grid(axis="x")
     return figure
-
-
-def _folded(claim: str) -> str:
-    if len(claim) <= LONGEST:
-        return claim
-    middle = claim.rfind(" ", 0, LONGEST)
-    return f"{claim[:middle]}\n{claim[middle + 1:]}"

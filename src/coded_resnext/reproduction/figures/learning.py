@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from ..records.kinds import run_kinds
 from ..records.records import Record
-from .style import BAND, CODED_COLOUR, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, styled
+from .style import BAND, CODED_COLOUR, NO_LOSS_COLOUR, PLAIN_COLOUR, WIDTH, styled
 
 CODED, PLAIN, NO_LOSS = "coded", "plain", "coded, mu=0.0"
 LOOKS = {  # of kinds of runs: colour, line, and what the legend calls them
     CODED: (CODED_COLOUR, "-", "coded"),
     PLAIN: (PLAIN_COLOUR, "--", "plain"),
-    NO_LOSS: (PAPER_COLOUR, ":", "coded, μ = 0"),
+    NO_LOSS: (NO_LOSS_COLOUR, ":", "coded, μ = 0"),
 }
 
 

@@ -13,13 +13,22 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from ...codes.scheme import CodingScheme
 from ..records.records import Record
-from .style import CODED_COLOUR, INACTIVE, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, short_name, styled
+from .style import (
+    ANOTHER_CLASS,
+    BOTH_CLASSES,
+    CODED_COLOUR,
+    ONE_CLASS,
+    PAPER_COLOUR,
+    WIDTH,
+    short_name,
+    styled,
+)
 
 # Of branches: colour and hatching, since colours alone may not be told apart.
 NOBODY = ("white", "")
-FIRST = (CODED_COLOUR, "////")
-SECOND = (PLAIN_COLOUR, "\\\\\\\\")
-BOTH = (INACTIVE, "")
+FIRST = (ONE_CLASS, "////")
+SECOND = (ANOTHER_CLASS, "\\\\\\\\")
+BOTH = (BOTH_CLASSES, "")
 EVERYBODY = ("#dddddd", "")
 HEIGHT = 1.0  # of a column of branches, in units of the drawing; a column and the gap behind it are 1 wide
 COLUMN_WIDTH = 0.55

@@ -21,7 +21,7 @@ from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
 from . import architectures, codebooks, diagrams, energies, exits, forest, learning, networks, subnetworks, tables
 from . import paper as of_paper
 from .claims import claims
-from .comparison import comparison
+from .comparison import comparison, table_2
 
 MAKERS = {  # of the records of each stage
     "architecture": "02_architectures",
@@ -162,6 +162,11 @@ def _rejection(preset: str) -> pd.DataFrame:
     return table
 
 
+def _table_2(preset: str) -> pd.DataFrame:
+    _records(preset, "accuracy")
+    return table_2(preset)
+
+
 # Figures that need more than a table and the paper's numbers
 
 
@@ -183,7 +188,7 @@ def _histograms(preset: str, classes: int | None) -> Figure:
     """Of the preset's first coded run: histograms of several runs would have several edges."""
     first, *_ = _coded(preset, "binary")
     thresholds = {point["name"]: point["threshold"] for point in piece(first, "points")}
-    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds)
+    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds, first["seed"])
 
 
 def _coding_loss_weight(preset: str) -> Figure:
@@ -254,6 +259,12 @@ def _class_paths(preset: str) -> Figure:
     return networks.class_paths(records[0], schemes, names, *networks.kept_shares(records))
 
 
+def _early_decoding(preset: str) -> Figure:
+    table = _early(preset)
+    costs = _costs(preset, _coded(preset, "early")[0], list(table["decoder"]))
+    return of_paper.early_decoding(table, _theirs("figure-4", preset), None if costs.isna().any() else costs)
+
+
 def _decoders(preset: str) -> Figure:
     """What is spent is of the record of early exit or, for a network of the paper's, of what was counted."""
     records = _coded(preset, "early")
@@ -280,10 +291,9 @@ def _learning_curves(preset: str) -> Figure:
 
 
 def _exit_times(preset: str) -> Figure:
-    """Times and accuracies of one coded run: others leave elsewhere. Plain networks stand beside it."""
-    timed, every = _timing(preset), _exits(preset)
-    others = {record["name"] for record in coded_records(every)} - {timed["name"]}
-    records = [record for record in every if record["name"] not in others]
+    """Times and accuracies of the coded run that was timed, and of the plain one of its seed."""
+    timed = _timing(preset)
+    records = [record for record in _exits(preset) if record["seed"] == timed["seed"]]
     return exits.time_tradeoff(
         exits.timing_table(timed), exits.target_table(records, "drop"), exits.static_table(records)
     )
@@ -313,7 +323,7 @@ TABLES = _by_stem({
         "table-4-step": lambda preset: tables.step_table(_records("benchmark", "step")[0]),
         "kept-by-one-class": lambda preset: architectures.kept_table(_architectures()),
     },
-    "04_accuracy": {"table-2-accuracy": lambda preset: tables.accuracy_table(_records(preset, "accuracy"))},
+    "04_accuracy": {"table-2-accuracy": _table_2},
     "05_specialisation": {
         "figure-2a-branch-removal": _removal,
         "branch-removal-by-block": lambda preset: _not_empty(
@@ -390,7 +400,7 @@ FIGURES = _by_stem({
         "controls": lambda preset: of_paper.controls(_controls(preset)),
     },
     "07_early_decoding": {
-        "figure-4-early-decoding": lambda preset: of_paper.early_decoding(_early(preset), _theirs("figure-4", preset)),
+        "figure-4-early-decoding": _early_decoding,
         "network-and-decoders": _decoders,
         "energies-by-class": _energies_by_class,
         "energies-of-images": _energies_of_images,
@@ -421,10 +431,10 @@ FIGURES = _by_stem({
         ),
         "exit-shares": lambda preset: exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP)),
         "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(
-            exits.mean_table(_exits(preset), "decoders")
+            exits.decoder_gains(_exits(preset))
         ),
         "rejection": lambda preset: exits.rejection(_rejection(preset)),
-        "decode-then-verify": lambda preset: exits.verification(exits.mean_table(_exits(preset), "verification")),
+        "decode-then-verify": lambda preset: exits.verification(exits.verification_losses(_exits(preset))),
         "exit-times": _exit_times,
     },
     "11_paper_vs_ours": {"claims": lambda preset: forest.forest(claims(preset))},
