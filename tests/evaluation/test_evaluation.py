@@ -23,8 +23,9 @@ from coded_resnext.evaluation.binary import (
     training_threshold,
     training_thresholds,
 )
-from coded_resnext.evaluation.prediction import class_energies, confusion_counts, early_decoding
-from coded_resnext.evaluation.removal import branch_removal, removal_by_block
+from coded_resnext.evaluation.examples import GROUPS, MANY, choose_examples, choose_foreign
+from coded_resnext.evaluation.prediction import Predictions, class_energies, confusion_counts, early_decoding
+from coded_resnext.evaluation.removal import branch_removal, removal_by_block, removal_by_class
 from coded_resnext.training.checkpoint import Checkpoint, Description
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 from coded_resnext.training.run import Run
@@ -269,6 +270,45 @@ def test_removal_by_block_has_the_ends_of_figure_2a(network, digits):
     for which in ("active", "inactive"):
         ends = {row["accuracy"] for row in curve if row["set"] == which and row["removed"] == 5}
         assert ends == {rows["layer2.1"][which]}
+
+
+def test_removal_by_class_is_a_mask(network, digits):
+    whole, without = removal_by_class(network, digits, "layer2.1", batch_size=25, device=CPU)
+    images = torch.cat([x for x, _ in _batches(digits)])
+    for n, row in [(None, whole), (3, without[3])]:
+        keep = torch.ones(1, 10, dtype=torch.bool)
+        if n is not None:
+            keep[0, n] = False
+        with torch.inference_mode():
+            right = network(images, branch_mask={"layer2.1": keep.expand(60, -1)}).argmax(1) == digits.labels
+        shares = [100 * right[digits.labels == k].double().mean().item() for k in range(10)]
+        assert row == pytest.approx(shares, abs=1e-3)
+
+
+def test_example_images_are_what_their_group_says():
+    """Energies are codewords of what each block answers, so that margins differ by how sure they are."""
+    schemes = {"layer2.0": load_scheme(10, 10, 5), "layer3.0": load_scheme(10, 10, 3)}
+    labels = torch.arange(10).repeat(9)
+    first = labels.clone()
+    first[::3] = (first[::3] + 1) % 10
+    sure = torch.where(torch.arange(90) % 2 == 0, 1.0, 0.5)
+    words = {name: torch.tensor(scheme.words, dtype=torch.float32) for name, scheme in schemes.items()}
+    energies = {"layer2.0": words["layer2.0"][first] * sure[:, None], "layer3.0": words["layer3.0"][labels]}
+    logits = torch.eye(10)[labels]
+    logits[:6] = 0.0  # answered 0
+    chosen = choose_examples(Predictions(logits, energies), schemes, labels, seed=0)
+    assert [*chosen, "foreign"] == list(GROUPS)
+    assert all(0 < len(indices) <= MANY for indices in chosen.values())
+    wrong = torch.arange(90) % 3 == 0
+    assert not wrong[chosen["easy"]].any()
+    assert wrong[chosen["late"]].all()
+    assert wrong[chosen["wrong early"]].all()
+    assert (sure[chosen["wrong early"]] == 1.0).all()
+    right = logits.argmax(1) == labels
+    assert right[torch.cat(list(chosen.values()))].all()
+    again = choose_examples(Predictions(logits, energies), schemes, labels, seed=0)
+    assert all(torch.equal(chosen[group], again[group]) for group in chosen)
+    assert len(choose_foreign(4, seed=0).unique()) == 4
 
 
 def test_energies_of_a_class_sum_to_its_active_branches(network, digits):

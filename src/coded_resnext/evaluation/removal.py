@@ -80,3 +80,27 @@ def removal_by_block(
         {"block": name, **{which: 100 * right[name, which] / len(images) for which in ("active", "inactive")}}
         for name in words
     ]
+
+
+@torch.inference_mode()
+def removal_by_class(
+    model: CodedResNeXt, images: ImageSet, block: str, *, batch_size: int, device: torch.device
+) -> tuple[list[float], list[list[float]]]:
+    """What each branch of one block is worth to each class.
+
+    Returns:
+        Accuracy on the images of every class, K numbers, percent; and without branch n, N rows of K.
+    """
+    model.eval()
+    start = model.block_names.index(block)
+    branches, classes = model.schemes[block].num_branches, model.num_classes
+    keep = torch.cat([torch.ones(1, branches, dtype=torch.bool), ~torch.eye(branches, dtype=torch.bool)]).to(device)
+    right = torch.zeros(branches + 1, classes)
+    for pixels, labels in eval_batches(images, batch_size, device):
+        features, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
+        for row, kept in enumerate(keep):
+            tail, _ = model.forward_blocks(features, start, branch_mask={block: kept.expand(len(labels), -1)})
+            hits = model.forward_head(tail).argmax(1) == labels
+            right[row] += torch.bincount(labels[hits], minlength=classes).cpu()
+    percent = (100 * right / images.labels.bincount(minlength=classes).clamp_min(1)).double().numpy().round(3)
+    return percent[0].tolist(), percent[1:].tolist()

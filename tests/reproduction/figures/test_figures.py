@@ -1,14 +1,19 @@
 """Figures: the same bytes twice, drawable from made-up data, and no network needed."""
 
+import io
+from base64 import b64decode, b64encode
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
+from PIL import Image
 
 from coded_resnext import paths
 from coded_resnext.codes.scheme import load_scheme
-from coded_resnext.reproduction.figures import diagrams
+from coded_resnext.errors import NothingToShow
+from coded_resnext.reproduction.figures import diagrams, energies, exits, networks
 from coded_resnext.reproduction.figures import paper as of_paper
 from coded_resnext.reproduction.figures import style as figures
 from coded_resnext.reproduction.records import paper as tables
@@ -77,9 +82,9 @@ DRAWINGS = {
     "2b alone": lambda: of_paper.binary_classifiers(binary(foreign=False)),
     "2c": lambda: of_paper.many_binary_classifiers(binary([str(k) for k in range(200)], foreign=False)),
     "8": lambda: of_paper.many_binary_classifiers(binary([str(k) for k in range(100)])),
-    "3": lambda: of_paper.logit_histograms(histograms(1), THRESHOLDS),
-    "7": lambda: of_paper.logit_histograms(histograms(), THRESHOLDS),
-    "7 of seven": lambda: of_paper.logit_histograms(histograms(7, foreign=False), THRESHOLDS),
+    "3": lambda: of_paper.logit_histograms(histograms(1), THRESHOLDS, 0),
+    "7": lambda: of_paper.logit_histograms(histograms(), THRESHOLDS, 0),
+    "7 of seven": lambda: of_paper.logit_histograms(histograms(7, foreign=False), THRESHOLDS, 0),
     "4": lambda: of_paper.early_decoding(early(), tables.paper("figure-4")),
     "4 alone": lambda: of_paper.early_decoding(early()),
     "5": lambda: of_paper.coding_loss_weight(varied(early(), "mu", (0.0, 6.0)), 93.0, paper("figure-5", "cifar100")),
@@ -88,7 +93,7 @@ DRAWINGS = {
         varied(binary(), "drop_branch", DROPS), rates([{"drop_branch": drop} for drop in DROPS]), paper("figure-6")
     ),
     "exponent": lambda: of_paper.loss_exponent(rates([{"exponent": e} for e in (1.0, 2.0, 4.0)]), paper("exponent")),
-    "distances": lambda: diagrams.distances(SCHEMES, dict.fromkeys(SCHEMES, 4)),
+    "distances": lambda: diagrams.distances(SCHEMES, dict.fromkeys(SCHEMES, 4), dict.fromkeys(SCHEMES, 4)),
     "bound": lambda: diagrams.distance_bound_by_classes(BOUNDS),
 }
 
@@ -113,11 +118,17 @@ def test_the_same_data_make_the_same_bytes(name):
     assert b"CreationDate" not in first.pdf.read_bytes()
 
 
-def test_a_saved_figure_is_shown_by_a_notebook_without_its_path():
+def test_a_saved_figure_is_shown_by_a_notebook_with_its_caption_and_without_its_path(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda what, **more: shown.append((what, more)))
     saved = figures.save(of_paper.early_decoding(early()), "digits", "figure-4-early-decoding")
     assert saved.png == paths.FIGURES / "digits" / "figure-4-early-decoding.png"
     assert repr(saved) == "figure-4-early-decoding (.pdf and .png)"
-    assert saved._repr_png_().startswith(b"\x89PNG")
+    saved._replace(caption="Of two seeds.", alternative="Two lines.")._ipython_display_()
+    (picture, how), (words, _) = shown
+    assert b64decode(picture["image/png"]).startswith(b"\x89PNG")
+    assert how["metadata"] == {"image/png": {"alt": "Two lines."}}
+    assert words.data == "Of two seeds."
 
 
 def test_drawing_leaves_the_readers_style_alone():
@@ -148,9 +159,96 @@ def test_the_lines_of_figure_2a_are_the_numbers():
     assert line.get_ydata().tolist() == table.query("set == 'active'")["accuracy"].tolist()
 
 
-def test_labels_keep_apart_and_near():
-    """Crowded names move no further than they must, none leaves the axes, and their order stays."""
-    places = of_paper._spread([0.0, 0.5, 0.98, 0.99, 1.0], gap=0.1)
-    assert np.diff(places).min() >= 0.1 - 1e-12  # rounding of one subtraction
-    assert places[:2].tolist() == [0.0, 0.5]
-    assert places.max() <= 1
+def test_names_keep_apart():
+    """Two points at one place: their names are beside it and hide neither it nor each other."""
+    _, axes = figures.canvas("x", "y")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    figures.label_points(axes, [0.5, 0.5], [0.5, 0.5], ["one", "two"])
+    first, second = (np.array(text.xyann) for text in axes.texts)
+    assert not np.allclose(first, second)
+    assert min(np.hypot(*first), np.hypot(*second)) > 0
+
+
+def test_many_codewords_are_shown_by_some_of_them():
+    """Sixty of a thousand, sorted, and every column's sum."""
+    left, right = diagrams.codebook(load_scheme(1000, 32, 16)).axes
+    assert left.images[0].get_array().shape == (32, diagrams.SHOWN)
+    assert [bar.get_width() for bar in right.patches] == [500] * 32
+
+
+def test_curves_of_several_runs_are_averaged_where_all_have_one():
+    rows = pd.DataFrame({
+        "run": ["a", "a", "b", "b"], "policy": "margin", "multiply_adds": [40.0, 80.0, 60.0, 100.0],
+        "accuracy": [80.0, 90.0, 86.0, 90.0],
+    })  # fmt: skip
+    mean = exits.mean_curve(rows)
+    assert (mean["multiply_adds"].min(), mean["multiply_adds"].max()) == (60, 80)
+    assert mean["accuracy"].iloc[0] == pytest.approx((85 + 86) / 2)
+    assert mean["std"].iloc[0] == pytest.approx(np.std([85, 86], ddof=1))
+    assert (exits.mean_curve(rows[:2])["std"] == 0).all()
+
+
+BLOCKS = {"layer2.0": load_scheme(10, 10, 5), "layer3.0": load_scheme(10, 10, 3)}
+RUN = {"layers": [1, 1, 1], "num_branches": 10, "active": {"layer2": 5, "layer3": 3}}
+
+
+def png():
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 100).save(file, "PNG")
+    return b64encode(file.getvalue()).decode()
+
+
+def image(group, told, **more):
+    """Energies that are the codeword of a class in both blocks."""
+    spent = {name: scheme.words[told].astype(float).tolist() for name, scheme in BLOCKS.items()}
+    return {"group": group, "image": 0, "softmax": told, "energies": spent, "picture": png(), **more}
+
+
+def early_record():
+    means = [{"block": name, "energies": scheme.words.astype(float).tolist(), "inactive_share": 0.0}
+             for name, scheme in BLOCKS.items()]  # fmt: skip
+    return {
+        "stage": "early", "name": "coded-s0", "parameters": RUN, "energies": means, "classes": NAMES,
+        "thresholds": {"layer3.0": 1.0}, "examples": [image("easy", 3, label=3), image("foreign", 4)],
+    }  # fmt: skip
+
+
+def test_an_image_leaves_at_the_first_block_that_is_sure():
+    figure = energies.energies_of_images(early_record(), BLOCKS)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert [text.endswith("leaves") for text in texts] == [False, True, False] * 2
+    assert texts[0].startswith("= cat")
+    assert texts[3].startswith("deer")  # nothing is right of a foreign image
+
+
+def test_energies_that_are_codewords_look_like_them():
+    means = energies.mean_energies([early_record()])
+    schemes = energies.schemes_of(early_record(), list(BLOCKS), 10)
+    assert {name: scheme.num_active for name, scheme in schemes.items()} == {"layer2.0": 5, "layer3.0": 3}
+    figure = energies.energies_by_class({"coded": means}, schemes, NAMES)
+    pictures = [axes.collections[0].get_array() for axes in figure.axes[:4]]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert np.array_equal(pictures[2], pictures[3])
+
+
+def test_older_records_have_no_energies():
+    with pytest.raises(NothingToShow, match="repeat stage early"):
+        energies.mean_energies([{"stage": "early", "name": "coded-s0"}])
+
+
+def test_paths_share_the_branches_of_both_codewords():
+    kept = networks.Kept(46.0, 62.0)
+    record = {"parameters": RUN}
+    figure = networks.class_paths(record, BLOCKS, NAMES, kept, kept)
+    assert networks.block_names(record) == ["layer1.0", "layer2.0", "layer3.0"]
+    colour = to_rgba(networks.BOTH[0])
+    shared = [patch for patch in figure.axes[1].patches if patch.get_facecolor() == colour]
+    assert len(shared) == sum((scheme.words[0] & scheme.words[1]).sum() for scheme in BLOCKS.values())
+
+
+def test_every_decoder_says_what_it_costs():
+    table = pd.DataFrame(
+        {"cost": [40.0, 90.0, 100.0], "accuracy": [70.0, np.nan, 95.0]}, index=[*BLOCKS, "softmax"]
+    )
+    texts = [text.get_text() for text in networks.decoders({"parameters": RUN}, BLOCKS, table, "cat").axes[0].texts]
+    assert {"40 %", "90 %", "100 %", "70 %", "95 %", "?"} <= set(texts)

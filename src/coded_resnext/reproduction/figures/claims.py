@@ -47,6 +47,7 @@ class Claim(NamedTuple):
     power: float | None = None
     over: str = ""
     paired: str = ""
+    effect: float | None = None
 
 
 class _Theirs(NamedTuple):
@@ -73,7 +74,7 @@ def claims(preset: str) -> pd.DataFrame:
         ("not run" without a record, empty where nothing is claimed), paper_inside (whether the paper's number lies in
         our interval), power (of a claim: how often, percent, it would agree with our runs and images if the paper's
         effect were the true one), over (what the error counts) and paired (what both sides have in common), see
-        `Estimate`; scale (of the preset).
+        `Estimate`; effect (the paper's, as a number); scale (of the preset).
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
@@ -191,7 +192,7 @@ class _Records:
 
 
 def _frame(rows: Sequence[Claim]) -> pd.DataFrame:
-    numbers = {"ours": float, "error": float, "runs": "Int64", "images": "Int64", "power": float}
+    numbers = {"ours": float, "error": float, "runs": "Int64", "images": "Int64", "power": float, "effect": float}
     return pd.DataFrame(rows).astype(numbers)
 
 
@@ -396,6 +397,7 @@ def _row(claim: str, row: str, theirs: _Theirs, ours: Estimate | None, margin: f
         inside,
         ours.power(theirs.effect, margin) if decides and known else None,
         ours.over, ours.paired,
+        theirs.effect if known else None,
     )  # fmt: skip
 
 

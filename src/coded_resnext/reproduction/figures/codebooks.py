@@ -73,8 +73,12 @@ def bounds_by_classes(num_branches: int = 32, weights: tuple[int, ...] = (4, 8, 
 
 
 def distances() -> Figure:
-    schemes = {_title(sizes): load_scheme(*sizes) for sizes in NETWORK_SIZES}
-    return diagrams.distances(schemes, {_title(sizes): distance_bound(*sizes).value for sizes in NETWORK_SIZES})
+    titles = {sizes: f"$K$ = {sizes[0]}, $N$ = {sizes[1]}, $N_\\mathrm{{act}}$ = {sizes[2]}" for sizes in NETWORK_SIZES}
+    return diagrams.distances(
+        {titles[sizes]: load_scheme(*sizes) for sizes in NETWORK_SIZES},
+        {titles[sizes]: distance_bound(*sizes).value for sizes in NETWORK_SIZES},
+        {titles[sizes]: reached["minimum distance"] for sizes, reached in published().items()},
+    )
 
 
 def codebook(sizes: Sizes) -> Figure:

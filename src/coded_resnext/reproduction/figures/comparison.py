@@ -29,6 +29,7 @@ ITEMS = (*OF_NO_RUN, "table-2", "figure-2a", "figure-2b", "figure-2c", "figure-4
          "exponent", "appendix-b")  # fmt: skip
 BY_THE_CLOCK = ("samples per second", "memory in GB")  # of table 4; its other numbers are counted
 ARITHMETIC, MEASUREMENT = "arithmetic", "measurement"
+LESS = "coded less plain"
 STAND_IN = "CIFAR-10"  # whose numbers stand beside ours on data that the paper has not
 TEST_IMAGES = {"CIFAR-10": 10_000, "CIFAR-100": 10_000, "ImageNet": 50_000}
 READ_BY_EYE = 0.5  # how far a number read off a plot may be from what was measured there
@@ -87,6 +88,32 @@ def comparison(preset: str) -> pd.DataFrame:
     order = ["part", "item", "data_set", "condition", "metric", "paper", "read_from", "ours", "error", "runs", "images"]
     table = table[[*order, "difference", "verdict"]].astype({"runs": "Int64", "images": "Int64"})
     return table.sort_values("part", kind="stable").reset_index(drop=True)
+
+
+def table_2(preset: str) -> pd.DataFrame:
+    """Table 2: coded, plain and their difference first, the paper's beside them; then every other kind of run.
+
+    Returns:
+        As `accuracy_table`, and a column of the paper's numbers on the preset's data or on CIFAR-10. The difference is
+        in percentage points, its low and high the ends of its 95 % interval.
+    """
+    table = accuracy_table(read_stage(preset, "accuracy"))
+    theirs = paper("table-2", load_preset(preset).data)
+    numbers = theirs.set_index("network")["value"].to_dict()
+    claim = claims(preset).set_index("claim").loc["coded is better than plain"]
+    rows = [table[table["kind"] == "coded"], table[table["kind"] == "plain"]]
+    if pd.notna(claim["ours"]):
+        numbers[LESS] = numbers["coded"] - numbers["plain"]
+        low, high = claim["ours"] - claim["error"], claim["ours"] + claim["error"]
+        difference = {
+            "data_set": table["data_set"].iloc[0], "kind": LESS, "runs": claim["runs"], "accuracy": claim["ours"],
+            "low": low, "high": high, "images": claim["images"],
+        }  # fmt: skip
+        rows.append(pd.DataFrame([difference]))
+    rows.append(table[~table["kind"].isin(["coded", "plain"])])
+    whole = pd.concat([part for part in rows if not part.empty], ignore_index=True)
+    column = f"paper, {theirs['data_set'].iloc[0]}"
+    return whole.assign(**{column: whole["kind"].map(numbers)}).astype({"runs": "Int64", "images": "Int64"})
 
 
 def readme_table() -> str:

@@ -15,10 +15,23 @@ from matplotlib.ticker import MaxNLocator
 
 from ...codes.scheme import CodingScheme
 from ...errors import Refused
-from .style import ACTIVE, CODED_COLOUR, COLUMN, INACTIVE, MARKERS, WIDTH, canvas, finish_grid, styled
+from .style import (
+    ACTIVE,
+    CODED_COLOUR,
+    COLUMN,
+    INACTIVE,
+    MARKERS,
+    PAPER_COLOUR,
+    WIDTH,
+    canvas,
+    finish_grid,
+    styled,
+)
 
 BITS = ListedColormap(["white", ACTIVE])
 LARGE = 30  # codewords; more are drawn lying and without cells
+MANY = 200  # codewords; of more every so manyth is drawn
+SHOWN = 60  # of them
 LINE = "#333333"
 NEUTRAL = "#dddddd"
 TINT = 0.35  # opacity of the boxes of active and inactive branches
@@ -75,7 +88,8 @@ def coded_block() -> Figure:
 def codebook(scheme: CodingScheme, names: Sequence[str] | None = None) -> Figure:
     """Figure 1c: a coding scheme as a picture; a filled cell is a branch that works for the class.
 
-    Up to thirty classes stand as rows; more lie as columns, without cells.
+    Up to thirty classes stand as rows; more lie as columns, sorted by their codewords, and beside them how many
+    classes each branch works for. Of many classes `SHOWN` are drawn, evenly among the sorted ones.
 
     Args:
         names: of the classes, K of them; without, classes are numbered.
@@ -86,30 +100,53 @@ def codebook(scheme: CodingScheme, names: Sequence[str] | None = None) -> Figure
         raise Refused(f"{scheme} needs {scheme.num_classes} class names, got {len(names)}")
     title = f"$r$ = {scheme.num_active}/{scheme.num_branches}"
     if scheme.num_classes > LARGE:
-        figure, axes = canvas("class", "branch", width=WIDTH, height=0.9 + 0.05 * scheme.num_branches)
-        edges = (-0.5, scheme.num_classes - 0.5, scheme.num_branches + 0.5, 0.5)  # classes from 0, branches from 1
-        axes.imshow(scheme.words.T, BITS, aspect="auto", extent=edges)
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    else:
-        height = 0.6 + 0.16 * scheme.num_classes
-        figure, axes = canvas("branch", "" if names else "class", height=height)
-        axes.pcolormesh(scheme.words, cmap=BITS, edgecolor=NEUTRAL, linewidth=0.5)
-        axes.invert_yaxis()
-        axes.set_yticks(np.arange(scheme.num_classes) + 0.5, names or range(scheme.num_classes))
-        axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
-        axes.tick_params(length=0)
+        return _lying_codebook(scheme, title)
+    height = 0.6 + 0.16 * scheme.num_classes
+    figure, axes = canvas("branch", "" if names else "class", height=height)
+    axes.pcolormesh(scheme.words, cmap=BITS, edgecolor=NEUTRAL, linewidth=0.5)
+    axes.invert_yaxis()
+    axes.set_yticks(np.arange(scheme.num_classes) + 0.5, names or range(scheme.num_classes))
+    axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
+    axes.tick_params(length=0)
     axes.grid(False)
     axes.set_title(title)
     return figure
 
 
+def _lying_codebook(scheme: CodingScheme, title: str) -> Figure:
+    order = np.lexsort(scheme.words.T[::-1])
+    everything = scheme.num_classes <= MANY
+    shown = order if everything else order[np.linspace(0, len(order) - 1, SHOWN).round().astype(int)]
+    figure = Figure((WIDTH, 0.9 + 0.05 * scheme.num_branches))
+    left, right = figure.subplots(1, 2, width_ratios=(5, 1), sharey=True)
+    edges = (0, len(shown), scheme.num_branches + 0.5, 0.5)  # branches from 1
+    left.imshow(scheme.words[shown].T, BITS, aspect="auto", extent=edges, interpolation="nearest")
+    left.set_xticks([])
+    which = f"all {len(shown)}" if everything else f"{SHOWN} of the {scheme.num_classes}"
+    left.set_xlabel(f"{which} classes, sorted by codeword")
+    left.set_ylabel("branch")
+    left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    sums = scheme.column_sums
+    right.barh(np.arange(1, scheme.num_branches + 1), sums, height=0.8, color=ACTIVE)
+    right.set_xlabel("its classes")
+    right.set_xticks([0, int(sums.max())])
+    right.set_title(f"{sums.min()} to {sums.max()}" if sums.min() < sums.max() else f"all {sums.max()}", fontsize=7)
+    for axes in (left, right):
+        axes.grid(False)
+    left.set_title(title)
+    return figure
+
+
 @styled
-def distances(schemes: Mapping[str, CodingScheme], bounds: Mapping[str, int] | None = None) -> Figure:
+def distances(
+    schemes: Mapping[str, CodingScheme], bounds: Mapping[str, int], published: Mapping[str, int]
+) -> Figure:
     """How far the codewords of each scheme are apart: share of pairs at each Hamming distance; one panel a scheme.
 
     Args:
         schemes: by title.
         bounds: proven upper bound on the minimum distance by title; the dashed line.
+        published: what the paper's published scheme reaches, by title; the grey mark.
     """
     columns = min(3, len(schemes))
     rows = -(-len(schemes) // columns)
@@ -118,30 +155,34 @@ def distances(schemes: Mapping[str, CodingScheme], bounds: Mapping[str, int] | N
     for axes, (title, scheme) in zip(grid, schemes.items(), strict=False):
         counts = scheme.distance_distribution()
         share = 100 * np.array(list(counts.values())) / sum(counts.values())
-        axes.bar(list(counts), share, width=1.4, color=CODED_COLOUR, label="pairs of codewords")
-        if bounds is not None:
-            axes.axvline(bounds[title], color="black", linestyle="--", linewidth=0.8, label="bound on the minimum")
-        axes.set_title(title, fontsize="medium")
-        axes.set_xlim(0, 2 * scheme.num_active + 1)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[2, 4, 5, 10]))
+        axes.bar(list(counts), share, width=1.4, color=CODED_COLOUR, label="pairs of our codewords")
+        axes.axvline(bounds[title], color="black", linestyle="--", linewidth=0.8, label="no minimum is larger")
+        look = {"markersize": 7, "markeredgecolor": "black", "clip_on": False, "zorder": 4}
+        axes.plot(published[title], 0, "^", color=PAPER_COLOUR, label="minimum of the published scheme", **look)
+        axes.set_title(title, fontsize=7)
+        farthest = 2 * min(scheme.num_active, scheme.num_branches - scheme.num_active)
+        axes.set_xlim(0, farthest + 1)
+        axes.set_xticks(range(0, farthest + 1, 2 if farthest <= 10 else 4))
     return finish_grid(figure, grid[len(schemes) :], "Hamming distance", "share of pairs (%)")
 
 
 @styled
 def distance_bound_by_classes(table: pd.DataFrame) -> Figure:
-    """How the proven bound on the minimum distance falls as classes are added; one line a weight, dots are schemes.
+    """How the upper bound on the minimum distance falls as classes are added; one line a weight, dots are schemes.
 
     Args:
         table: columns classes, active, bound, and reached: the distance of a scheme of this size, NaN where none is.
     """
-    figure, axes = canvas("number of classes", "minimum distance")
+    figure, axes = canvas("number of classes", "minimum distance: at most", width=0.6 * WIDTH, height=2.5)
     weights = sorted(table["active"].unique())
     shades = colormaps["cividis"](np.linspace(0, 0.85, len(weights)))
     for active, shade, marker in zip(weights, shades, MARKERS, strict=False):
         rows = table[table["active"] == active].sort_values("classes")
         axes.step(rows["classes"], rows["bound"], where="post", color=shade, label=rf"$N_\mathrm{{act}}$ = {active}")
         there = rows.dropna(subset="reached")
-        axes.plot(there["classes"], there["reached"], color=shade, marker=marker, linestyle="", markersize=5)
+        look = {"color": shade, "marker": marker, "linestyle": "", "markersize": 5}
+        axes.plot(there["classes"], there["reached"], **look)
+    axes.plot([], [], "o", color="white", markeredgecolor="black", label="a built-in scheme")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -17,35 +17,66 @@ from PIL import Image
 from ..records.intervals import wilson
 from ..records.kinds import coded_records, run_kinds
 from ..records.records import Record, metric, piece
-from .style import CODED_COLOUR, COLUMN, MARKERS, PAPER_COLOUR, PLAIN_COLOUR, WIDTH, canvas, finish_grid, styled
+from .style import (
+    BAND,
+    CODED_COLOUR,
+    COLUMN,
+    MARKERS,
+    PLAIN_COLOUR,
+    POLICIES,
+    WIDTH,
+    canvas,
+    finish_grid,
+    short_name,
+    styled,
+)
 
-# Okabe and Ito's colours again, one a policy; none is that of a whole network.
-POLICY_COLOURS = {
-    "distance": "#56B4E9",
-    "margin": "#000000",
-    "entropy": "#009E73",
-    "patience": "#CC79A7",
-    "posterior": "#D55E00",
-}
 SHADES = ("#08306b", "#2171b5", "#6baed6", "#9ecae1", "#c6dbef", "#deebf7", "#f7fbff")  # exits, the earliest darkest
+INSET = (86.0, 91.0)  # percent: where the policies of CIFAR's small network part
+LEAST_SHARE = 6.0  # percent: narrower parts of a bar have no number
+WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+STEPS = 40  # multiply-adds at which curves of several runs are averaged
 
 
 @styled
 def tradeoff(curves: pd.DataFrame, static: pd.DataFrame) -> Figure:
     """Accuracy against multiply-adds of every policy; thresholds were chosen on held-out images.
 
+    Lines are means over runs and bands a standard deviation, where all runs have an accuracy for as many multiply-adds.
+
     Args:
-        curves: from `curve_table`; a thin line a run.
+        curves: from `curve_table`.
         static: from `static_table`; points with the binomial 95 % interval of the test images as bars.
     """
-    figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 2.8)
-    for (policy, _), rows in curves.groupby(["policy", "run"], sort=False):
-        axes.plot(
-            rows["multiply_adds"], rows["accuracy"], color=POLICY_COLOURS[policy], marker=".", markersize=3,
-            linewidth=0.8, label=policy,
-        )  # fmt: skip
-    _static_points(axes, static["multiply_adds"], static)
+    figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 3.2)
+    places = [axes]
+    if static["accuracy"].max() < INSET[1] and curves["accuracy"].min() < INSET[0]:
+        inset = axes.inset_axes((0.46, 0.14, 0.53, 0.6))
+        inset.set_ylim(*INSET)
+        reached = curves[curves["accuracy"] >= INSET[0]]["multiply_adds"]
+        inset.set_xlim(reached.min() - 2, 103)
+        inset.tick_params(labelsize=6)
+        places.append(inset)
+    for place in places:
+        for policy, rows in curves.groupby("policy", sort=False):
+            colour, _, line = POLICIES[policy]
+            mean = mean_curve(rows)
+            low, high = mean["accuracy"] - mean["std"], mean["accuracy"] + mean["std"]
+            place.plot(mean["multiply_adds"], mean["accuracy"], color=colour, linestyle=line, label=policy)
+            place.fill_between(mean["multiply_adds"], low, high, color=colour, alpha=BAND, linewidth=0)
+        _static_points(place, static["multiply_adds"], static)
     return figure
+
+
+def mean_curve(rows: pd.DataFrame) -> pd.DataFrame:
+    """One policy's curves, averaged over runs at equal multiply-adds: multiply_adds, accuracy, std (0 of one run)."""
+    runs = [run.sort_values("multiply_adds") for _, run in rows.groupby("run")]
+    low = max(run["multiply_adds"].iloc[0] for run in runs)
+    high = min(run["multiply_adds"].iloc[-1] for run in runs)
+    x = np.linspace(low, high, STEPS)
+    each = np.array([np.interp(x, run["multiply_adds"], run["accuracy"]) for run in runs])
+    spread = each.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(STEPS)
+    return pd.DataFrame({"multiply_adds": x, "accuracy": each.mean(axis=0), "std": spread})
 
 
 @styled
@@ -54,7 +85,8 @@ def time_tradeoff(timing: pd.DataFrame, targets: pd.DataFrame, static: pd.DataFr
 
     Args:
         timing: from `timing_table`.
-        targets: from `target_table` of kind "drop", static: from `static_table`; for the accuracy.
+        targets: from `target_table` of kind "drop", static: from `static_table`; for the accuracy. Of the runs that
+            were timed and no others: another seed's network leaves elsewhere and is right elsewhere.
     """
     accuracy = targets.set_index(["policy", "target"])["accuracy"]
     sizes = timing["batch"].unique()
@@ -62,23 +94,23 @@ def time_tradeoff(timing: pd.DataFrame, targets: pd.DataFrame, static: pd.DataFr
     panels = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     for axes, (batch, rows) in zip(panels, timing.groupby("batch", sort=False), strict=True):
         for policy, points in rows.dropna(subset="policy").groupby("policy", sort=False):
+            colour, marker, line = POLICIES[policy]
             heights = [accuracy[policy, drop] for drop in points["drop"]]
-            axes.plot(
-                points["milliseconds"], heights, color=POLICY_COLOURS[policy], marker=".", linewidth=0.8, label=policy
-            )
+            look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 0.8}
+            axes.plot(points["milliseconds"], heights, label=policy, **look)
         whole = rows[rows["network"].isin(["whole network", "plain network"])].assign(
             kind=lambda part: part["network"].map({"whole network": "coded", "plain network": "plain"})
         )
         both = whole.merge(static, on="kind", suffixes=("", "_counted"))
         _static_points(axes, both["milliseconds"], both)
-        axes.set_title(f"batch {batch}")
+        axes.set_title("one by one" if batch == 1 else f"batches of {batch}")
         axes.set_xlim(0, 1.1 * rows["milliseconds"].max())
     return finish_grid(figure, [], "milliseconds an image", "accuracy (%)")
 
 
 @styled
 def exit_shares(shares: pd.DataFrame) -> Figure:
-    """Where images leave under each policy, a bar a policy.
+    """Where images leave under each policy, a bar a policy; the softmax is hatched.
 
     Args:
         shares: from `share_table`.
@@ -86,12 +118,21 @@ def exit_shares(shares: pd.DataFrame) -> Figure:
     figure, axes = canvas("test images (%)", "policy", WIDTH, 2.0)
     policies = list(shares["policy"].unique())
     places = list(shares["exit"].unique())
-    colours = [*SHADES[: len(places) - 1], PAPER_COLOUR] if len(places) <= len(SHADES) + 1 else None
+    blocks = len(places) - 1
     left = np.zeros(len(policies))
     for i, place in enumerate(places):
         width = shares[shares["exit"] == place].set_index("policy")["share"].loc[policies].to_numpy()
-        colour = colours[i] if colours else str(i / len(places))
-        axes.barh(policies, width, left=left, color=colour, edgecolor="white", linewidth=0.4, label=place)
+        last = i == blocks
+        colour = "white" if last else (SHADES[i] if blocks <= len(SHADES) else str(i / blocks))
+        look = {"color": colour, "edgecolor": "#555555" if last else "white", "hatch": "////" if last else ""}
+        label = place if last else short_name(place)
+        axes.barh(policies, width, left=left, linewidth=0.4, label=label, **look)
+        for row in np.flatnonzero(width >= LEAST_SHARE):
+            dark = not last and i < blocks / 3
+            axes.text(
+                left[row] + width[row] / 2, row, f"{width[row]:.0f}", ha="center", va="center", fontsize=6,
+                color="white" if dark else "black", bbox=WHITE_BOX if last else None,
+            )  # fmt: skip
         left += width
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
@@ -99,23 +140,27 @@ def exit_shares(shares: pd.DataFrame) -> Figure:
 
 
 @styled
-def decoding_across_blocks(decoders: pd.DataFrame) -> Figure:
-    """Each block alone, and all blocks up to it decoded together, soft and hard; then the softmax.
+def decoding_across_blocks(gains: pd.DataFrame) -> Figure:
+    """Each block alone, and what decoding all blocks up to it together adds, soft and hard; then the softmax.
 
     Args:
-        decoders: from `mean_table` of decoders. Where the softmax stands, the lines show it alone and combined with
-            the blocks.
+        gains: from `decoder_gains`. Where the softmax stands, the points show it alone and combined with the blocks.
     """
-    figure, axes = canvas("decoder", "accuracy (%)", WIDTH, 2.6)
-    x = np.arange(len(decoders))
-    looks = {
-        "alone": ("each block alone", PAPER_COLOUR, "o"),
-        "hard": ("all so far, hard", PLAIN_COLOUR, "s"),
-        "soft": ("all so far, soft", CODED_COLOUR, "D"),
-    }
-    for kind, (label, colour, marker) in looks.items():
-        axes.errorbar(x, decoders[kind], decoders[f"{kind}_std"].fillna(0.0), color=colour, marker=marker, label=label)
-    axes.set_xticks(x, decoders["decoder"])
+    figure = Figure((WIDTH, 2.4))
+    alone, gained = figure.subplots(1, 2)
+    x = np.arange(len(gains))
+    names = [name if name == "softmax" else short_name(name) for name in gains["decoder"]]
+    alone.errorbar(x, gains["alone"], gains["alone_std"].fillna(0.0), color=CODED_COLOUR, marker="o", label="alone")
+    alone.set_ylabel("accuracy (%)")
+    gained.axhline(0, color="black", linewidth=0.8)
+    for kind, marker, line, shift in (("soft", "D", "--", -0.07), ("hard", "s", ":", 0.07)):
+        gained.errorbar(
+            x + shift, gains[kind], gains[f"{kind}_std"].fillna(0.0), color=CODED_COLOUR, marker=marker,
+            linestyle=line, markerfacecolor="white", label=f"all so far, {kind}, less alone",
+        )  # fmt: skip
+    gained.set_ylabel("difference (points)")
+    for axes in (alone, gained):
+        axes.set_xticks(x, names)
     return figure
 
 
@@ -124,33 +169,43 @@ def rejection(table: pd.DataFrame) -> Figure:
     """Images of no class accepted, where 95 % of the network's own are: a bar a score, the shorter the better.
 
     Args:
-        table: from `mean_table` of rejection; scores that look at the softmax alone are grey.
+        table: from `mean_table` of rejection; scores that look at the softmax alone are hatched.
     """
-    figure, axes = canvas("foreign images accepted (%)", "score", WIDTH, 0.5 + 0.22 * len(table))
-    of_softmax = table["score"].isin(["softmax probability", "energy of the logits"])
-    axes.barh(
-        table["score"], table["fpr95"], xerr=table["fpr95_std"],
-        color=[PAPER_COLOUR if softmax else CODED_COLOUR for softmax in of_softmax],
-    )  # fmt: skip
+    figure, axes = canvas("foreign images accepted where 95 % of the own are (%)", "", WIDTH, 0.6 + 0.22 * len(table))
+    for row in table.itertuples():
+        of_softmax = row.score in ("softmax probability", "energy of the logits")
+        name = short_name(row.score) if row.score.startswith("layer") else row.score
+        spread = 0.0 if pd.isna(row.fpr95_std) else row.fpr95_std
+        axes.barh(
+            name, row.fpr95, xerr=spread, color="white" if of_softmax else CODED_COLOUR,
+            edgecolor=CODED_COLOUR, hatch="////" if of_softmax else "", error_kw={"ecolor": "black"},
+            label="reads the logits" if of_softmax else "distance to the nearest codeword",
+        )  # fmt: skip
+        axes.text(row.fpr95 + spread + 1, row.Index, f"{row.fpr95:.0f}", va="center", fontsize=6.5)
+    axes.axvline(95, color="black", linestyle=":", linewidth=0.8, label="chance")
     axes.invert_yaxis()
+    axes.set_xlim(0, 102)
     return figure
 
 
 @styled
 def verification(table: pd.DataFrame) -> Figure:
-    """Decode, then verify: accuracy against multiply-adds; the numbers are candidates.
+    """Decode, then verify: what is lost of the whole network's accuracy, against multiply-adds.
 
     Args:
-        table: from `mean_table` of verification.
+        table: from `verification_losses`; the numbers at the points are candidates.
     """
-    figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 2.6)
-    for (block, rows), marker in zip(table.groupby("block", sort=False), MARKERS, strict=False):
-        (line,) = axes.plot(rows["multiply_adds"], rows["accuracy"], marker=marker, label=f"candidates of {block}")
-        for m, x, y in zip(rows["candidates"], rows["multiply_adds"], rows["accuracy"], strict=True):
-            axes.annotate(
-                str(m), (x, y), xytext=(0, -8), textcoords="offset points", color=line.get_color(), ha="center"
-            )
-    axes.margins(y=0.15)
+    figure, axes = canvas("multiply-adds (% of the coded network's)", "less whole network (points)", WIDTH, 2.6)
+    looks = zip(table.groupby("block", sort=False), MARKERS, ("-", "--"), (-9, 5), strict=False)
+    for (block, rows), marker, line, below in looks:
+        axes.errorbar(
+            rows["multiply_adds"], rows["lost"], rows["lost_std"].fillna(0.0), color=CODED_COLOUR, marker=marker,
+            linestyle=line, markerfacecolor="white", label=f"candidates of {short_name(block)}",
+        )  # fmt: skip
+        for m, x, y in zip(rows["candidates"], rows["multiply_adds"], rows["lost"], strict=True):
+            axes.annotate(str(m), (x, y), xytext=(5, below), textcoords="offset points", fontsize=6.5)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.margins(y=0.12)
     return figure
 
 
@@ -180,9 +235,10 @@ def _static_points(axes: Axes, x: pd.Series, static: pd.DataFrame) -> None:
     """Networks that never stop early, by their kind; bars are the binomial 95 % interval of the test images."""
     looks = {"coded": (CODED_COLOUR, "D"), "plain": (PLAIN_COLOUR, "s")}
     for place, (_, row) in zip(x, static.iterrows(), strict=True):
-        colour, marker = looks.get(row["kind"], (PAPER_COLOUR, "^"))
+        colour, marker = looks.get(row["kind"], (PLAIN_COLOUR, "^"))
         interval = [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
-        label = row["kind"] if row["kind"] in looks else "plain, of another size"
+        smaller = "half the size" if abs(row["multiply_adds"] - 50) < 10 else "another size"
+        label = row["kind"] if row["kind"] in looks else f"plain, {smaller}"
         axes.errorbar(place, row["accuracy"], interval, color=colour, marker=marker, linestyle="none", label=label)
 
 
@@ -343,6 +399,21 @@ def guarantee_table(records: Sequence[Record]) -> pd.DataFrame:
     return groups[numbers].mean().assign(runs=groups.size(), guaranteed=groups["harmed"].count()).reset_index()[
         ["policy", "harm", "runs", "guaranteed", *numbers]
     ]
+
+
+def decoder_gains(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a decoder: decoder, runs, alone (accuracy), soft and hard (less alone, points), with their spreads."""
+    frame = _rows(records, "decoders")
+    frame = frame.assign(soft=frame["soft"] - frame["alone"], hard=frame["hard"] - frame["alone"])
+    return _averaged(frame, ["decoder"], ["alone", "soft", "hard"])
+
+
+def verification_losses(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a block and number of candidates: what the whole network's accuracy is less, points; multiply_adds."""
+    frame = _rows(records, "verification")
+    whole = frame.groupby(["run", "block"])["accuracy"].transform("last")  # all classes as candidates
+    frame = frame.assign(lost=frame["accuracy"] - whole)
+    return _averaged(frame, ["block", "candidates"], ["lost", "multiply_adds"])
 
 
 def timing_table(record: Record) -> pd.DataFrame:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from ... import paths
 from ...errors import NothingToShow, Refused, unknown
 from ..records.presets import load_preset
+from .captions import alternative, caption
+from .contents import write_contents
 from .registry import FIGURES, TABLES, Item
 from .style import SavedFigure, save
 from .text import save_table
@@ -24,7 +27,8 @@ def draw(stem: str, preset: str) -> SavedFigure:
         ValueError: an unknown figure; a record of another schema or without what the figure shows.
         NothingToShow: the preset has no record of it, or nothing that it could show.
     """
-    return save(_make(FIGURES, stem, preset), preset, stem)
+    saved = save(_make(FIGURES, stem, preset), preset, stem)
+    return saved._replace(caption=caption(stem, preset, drawn=True), alternative=alternative(stem))
 
 
 def show(stem: str, preset: str) -> SavedFigure | str:
@@ -51,13 +55,15 @@ def show_table(stem: str, preset: str) -> pd.DataFrame | str:
 
 
 def redraw(preset: str) -> None:
-    """Write every figure and table of the preset's notebooks, and say which are left out and why.
+    """Write every figure and table of the preset's notebooks and their contents, and say what is left out and why.
+
+    What was drawn before and has nothing to show any more is removed.
 
     Raises:
         ValueError: an unknown preset; a record that is damaged or of another schema.
     """
     notebooks = load_preset(preset).notebooks
-    for items, write in ((TABLES, tabulate), (FIGURES, draw)):
+    for items, write, kinds in ((TABLES, tabulate, ("md", "csv")), (FIGURES, draw, ("pdf", "png"))):
         for stem, item in items.items():
             if item.notebook not in notebooks:
                 continue
@@ -66,6 +72,9 @@ def redraw(preset: str) -> None:
                 print(stem)
             except NothingToShow as reason:
                 print(f"{stem}: left out, {reason}")
+                for kind in kinds:
+                    (paths.FIGURES / preset / f"{stem}.{kind}").unlink(missing_ok=True)
+    write_contents(preset)
 
 
 def _make(items: dict[str, Item], stem: str, preset: str) -> Any:

@@ -29,6 +29,7 @@ from .style import (
     canvas,
     curve,
     finish_grid,
+    label_points,
     paper_box,
     points,
     source,
@@ -43,31 +44,38 @@ SUMS = {"normalised": "normalised sum", "raw": "not normalised", "concatenated":
 def coding_loss_weight(table: pd.DataFrame, plain: float | None = None, paper: pd.DataFrame | None = None) -> Figure:
     """Figure 5: accuracy of the softmax and of two early decoders against mu, the weight of the coding loss.
 
-    The decoders are the last coded block and the last one of the first coded stage.
+    The decoders are the last coded block and the last one of the first coded stage. The paper's numbers are of another
+    data set and stand in a panel of their own.
 
     Args:
         table: `early_table` with vary="mu".
         plain: accuracy of the plain network, percent.
         paper: figure-5; grey.
     """
-    figure, axes = canvas("weight of the coding loss $\\mu$", "accuracy (%)")
+    figure = Figure((COLUMN, 2.3) if paper is None else (WIDTH, 2.4))
+    panels = figure.subplots(1, 1 if paper is None else 2, squeeze=False)[0]
     blocks = table[table["from_end"] > 0].sort_values("from_end")
     early = first_stage(list(blocks["decoder"])[::-1])[-1]
     looks = (
-        ("softmax", "softmax", "o", "-"),
-        (blocks["decoder"].iloc[0], "block 9", "s", "--"),
-        (early, "block 6", "^", ":"),
+        ("softmax", "softmax", "softmax", "o", "-"),
+        (blocks["decoder"].iloc[0], "block 9", "last coded block", "s", "--"),
+        (early, "block 6", "last of the first coded stage", "^", ":"),
     )
-    if paper is not None:
-        for _, theirs, marker, line in looks:
-            rows = paper[(paper["network"] == "coded") & (paper["decoder"] == theirs)]
-            axes.plot(rows["mu"], rows["value"], color=PAPER_COLOUR, marker=marker, linestyle=line, label=source(paper))
-    for ours, _, marker, line in looks:
+    for ours, theirs, label, marker, line in looks:
         rows = table[table["decoder"] == ours].sort_values("mu")
         joined = line if len(rows) > 2 else "none"  # a line through two points would promise what lies between
-        curve(axes, rows["mu"], rows, color=CODED_COLOUR, marker=marker, linestyle=joined, label=ours)
+        curve(panels[0], rows["mu"], rows, color=CODED_COLOUR, marker=marker, linestyle=joined, label=label)
+        if paper is not None:
+            rows = paper[(paper["network"] == "coded") & (paper["decoder"] == theirs)]
+            panels[1].plot(rows["mu"], rows["value"], color=PAPER_COLOUR, marker=marker, linestyle=line)
     if plain is not None:
-        axes.axhline(plain, color=PLAIN_COLOUR, label="plain")
+        panels[0].axhline(plain, color=PLAIN_COLOUR, label="plain")
+    panels[0].set_title(f"ours, {table['data_set'].iloc[0]}")
+    if paper is not None:
+        panels[1].set_title(source(paper))
+        panels[1].axhline(paper.loc[paper["network"] == "plain", "value"].iloc[0], color=PLAIN_COLOUR)
+    panels[0].set_ylabel("accuracy (%)")
+    figure.supxlabel("weight of the coding loss $\\mu$")
     return figure
 
 
@@ -78,7 +86,7 @@ def branch_dropping(table: pd.DataFrame, accuracy: pd.DataFrame, paper: pd.DataF
     Args:
         table: `binary_table` with vary="drop_branch".
         accuracy: `accuracy_table` with vary="drop_branch".
-        paper: figure-6; grey boxes, since only the ranges could be read.
+        paper: figure-6; its range of precision in grey, and of recall where it could be read.
     """
     drops = {drop: f"$p_\\mathrm{{drop}}$ = {drop:g}" for drop in sorted(table["drop_branch"].unique())}
     figure, grid = _binary_panels(table, accuracy, "drop_branch", drops)
@@ -111,17 +119,22 @@ def controls(table: pd.DataFrame) -> Figure:
     Args:
         table: rows of the kinds "coded" and "plain" from `controls_table`.
     """
-    figure, axes = canvas("how the classifier was cut out", "average precision", height=2.4)
-    for kind, colour, shift in (("coded", CODED_COLOUR, -0.2), ("plain", PLAIN_COLOUR, 0.2)):
+    figure, axes = canvas("", "average precision (%)", width=WIDTH * 0.75, height=2.5)
+    classes = table["class"].nunique()
+    for kind, colour, marker, shift in (("coded", CODED_COLOUR, "o", -0.2), ("plain", PLAIN_COLOUR, "s", 0.2)):
         for place, cut in enumerate(CUTS):
-            values = table[(table["kind"] == kind) & (table["cut"] == cut)]["average_precision"]
+            values = 100 * table[(table["kind"] == kind) & (table["cut"] == cut)]["average_precision"]
             if values.empty:
                 continue
-            spread = shift + np.linspace(-0.12, 0.12, len(values))
-            axes.scatter(place + spread, values, s=6, color=colour, alpha=0.7, linewidth=0, label=kind)
-            axes.hlines(values.mean(), place + shift - 0.16, place + shift + 0.16, color=colour, linewidth=1.5)
-    axes.set_xticks(range(len(CUTS)), [cut.replace(" ", "\n") for cut in CUTS])
-    axes.set_ylim(0, 1.03)
+            x = place + shift
+            spread = x + np.linspace(-0.12, 0.12, len(values))
+            axes.scatter(spread, values, s=7, color=colour, marker=marker, alpha=0.7, linewidth=0, label=kind)
+            axes.hlines(values.mean(), x - 0.16, x + 0.16, color=colour, linewidth=1.5)
+            axes.annotate(f"{values.mean():.0f}", (x + 0.17, values.mean()), va="center", fontsize=6.5)
+    axes.axhline(100 / classes, color="black", linestyle=":", linewidth=0.8, label="chance")
+    axes.set_xticks(range(len(CUTS)), [f"cut out by its\n{cut}" if cut == CUTS[0] else
+                                       f"cut out by\n{cut}" if cut == CUTS[1] else f"not cut:\n{cut}" for cut in CUTS])
+    axes.set_ylim(0, 103)
     return figure
 
 
@@ -150,11 +163,12 @@ def loss_exponent(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fig
         paper: exponent; grey.
     """
     figure, axes = canvas("exponent of the coding loss", "accuracy (%)")
+    exponents = set(table["exponent"]) | (set() if paper is None else set(paper["exponent"]))
     if paper is not None:
         axes.plot(paper["exponent"], paper["value"], color=PAPER_COLOUR, marker="o", label=source(paper))
     rows = table.sort_values("exponent")
     curve(axes, rows["exponent"], rows, color=CODED_COLOUR, marker="o", label="coded")
-    axes.set_xticks(sorted(rows["exponent"].unique()))
+    axes.set_xticks(sorted(exponents))
     return figure
 
 
@@ -162,7 +176,7 @@ def loss_exponent(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fig
 def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
     """Figure 2a: accuracy against the number of branches removed from one block, active or inactive ones.
 
-    Bars are the spread over runs and random removals, bands the binomial 95 % interval.
+    Bars are the spread over runs, bands the binomial 95 % interval.
 
     Args:
         table: rows of one kind from `removal_table`.
@@ -183,17 +197,24 @@ def branch_removal(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
 
 
 @styled
-def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
+def early_decoding(
+    table: pd.DataFrame, paper: pd.DataFrame | None = None, costs: pd.Series | None = None
+) -> Figure:
     """Figure 4: accuracy of each coded block as a decoder, then of the softmax; one line a data set.
 
-    Networks differ in depth, so blocks are counted from the last one.
+    Networks differ in depth, so blocks are matched from the last one, and numbered as in the paper where its numbers
+    are there.
 
     Args:
         table: rows of one kind from `early_table`.
         paper: figure-4; grey.
+        costs: percent of our network's multiply-adds by decoder, written below.
     """
     _check_kind(table)
-    figure, axes = canvas("coded block, counted from the last", "accuracy (%)")
+    below = "" if costs is None else "; below: multiply-adds spent"
+    counted = "coded block, counted from the last" if paper is None else "coded block, numbered as in the paper"
+    figure, axes = canvas(counted + below, "accuracy (%)", width=WIDTH * 0.65, height=2.5)
+    axes.xaxis.label.set_size(7)
     lines = [] if paper is None else list(paper.groupby(["data_set", "mu"], sort=False))
     data_sets = [data for (data, _), _ in lines]
     for ((data, mu), rows), marker in zip(lines, MARKERS, strict=False):
@@ -206,7 +227,13 @@ def early_decoding(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Fi
         curve(axes, -blocks["from_end"], blocks, color=CODED_COLOUR, marker=marker, label=f"ours, {data}")
         curve(axes, softmax["from_end"] + SOFTMAX_PLACE, softmax, color=CODED_COLOUR, marker=marker)
     first = int(min(line.get_xdata()[0] for line in axes.lines))
-    axes.set_xticks([*range(first, 0), SOFTMAX_PLACE], [*(str(-x) for x in range(first, 0)), "softmax"])
+    last = 0 if paper is None else paper["decoder"].str.extract(r"block (\d+)")[0].dropna().astype(int).max()
+    names = [str(-x if paper is None else last + 1 + x) for x in range(first, 0)] + ["softmax"]
+    if costs is not None:
+        spent = ["", *(f"\n{cost:.0f} %" for cost in costs)]
+        names = [name + (spent[place] if place >= -len(costs) else "")
+                 for name, place in zip(names, range(-len(names), 0), strict=True)]  # fmt: skip
+    axes.set_xticks([*range(first, 0), SOFTMAX_PLACE], names)
     return figure
 
 
@@ -215,29 +242,30 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
     """Figure 2b: precision and recall of every class's binary classifier, in and out of distribution, with names.
 
     A classifier's recall does not depend on the negatives, so its two points stand above each other, and a line
-    joins them and its name.
+    joins them.
 
     Args:
         table: rows of one kind from `binary_table`, of some ten classes.
-        paper: figure-2b; grey boxes, since only the ranges could be read.
+        paper: figure-2b; grey boxes, since only the ranges could be read, and on the right what could be read of single
+            classes, out of distribution.
     """
     _check_kind(table)
-    figure, axes = canvas("recall (%)", "precision (%)", width=WIDTH, height=2.7)
+    figure, axes = canvas("recall (%)", "precision (%)", width=WIDTH, height=3.1)
     if paper is not None:
-        recall = paper[paper["metric"].str.endswith("recall")]
+        single = paper[paper["class"].notna()]
+        whole = paper[paper["class"].isna()]
+        recall = whole[whole["metric"].str.endswith("recall")]
         for negatives, line in (("in distribution", "-"), ("out of distribution", ":")):
-            precision = paper[(paper["negatives"] == negatives) & paper["metric"].str.endswith("precision")]
+            precision = whole[(whole["negatives"] == negatives) & whole["metric"].str.endswith("precision")]
             paper_box(axes, pd.concat([recall, precision]), line, f"paper's range, {negatives}")
+        for name, value in zip(single["class"], single["value"], strict=True):
+            if name in set(table["class"]):
+                place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 6}
+                axes.annotate(f"◄ {name}, paper", (1.0, value), color="#666666", **place)
     points(axes, table)
     axes.vlines(table["recall"], table["precision"], table["precision_out"], color=LEADER, linewidth=0.5)
-    ends = table.assign(end=table["precision_out"].fillna(table["precision"])).sort_values(["end", "recall"])
-    low, high = axes.get_ylim()
-    places = _spread((ends["end"] - low) / (high - low), gap=0.075)
-    leader = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
-    for name, recall, end, place in zip(ends["class"], ends["recall"], ends["end"], places, strict=True):
-        axes.annotate(
-            name, (recall, end), xytext=(1.02, place), textcoords="axes fraction", va="center", arrowprops=leader
-        )
+    axes.margins(x=0.12, y=0.1)
+    label_points(axes, table["recall"], table["precision"], table["class"])
     return figure
 
 
@@ -269,20 +297,23 @@ def many_binary_classifiers(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]) -> Figure:
+def logit_histograms(
+    histograms: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float], seed: int
+) -> Figure:
     """Figure 3 with one class, figure 7 with ten: the logit of binary classifiers; the dashed line is the threshold.
 
-    Each group fills 100 %: positives are few beside the negatives.
+    Each group fills 100 %: positives are few beside the negatives. Panels share their axes.
 
     Args:
         histograms: of a record of stage "binary": class, edges, and counts of positives, negatives and, where there
             are foreign images, foreign.
         thresholds: by class.
+        seed: of the run.
     """
     columns = min(5, len(histograms))
     rows = -(-len(histograms) // columns)
     figure = Figure((COLUMN, 2.4) if columns == 1 else (WIDTH, 0.6 + 1.3 * rows))
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     groups = (
         ("negatives", "other classes", IN_DISTRIBUTION),
         ("foreign", "foreign images", OUT_OF_DISTRIBUTION),
@@ -299,7 +330,8 @@ def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mappin
         axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
         axes.set_title(histogram["class"], fontsize="medium")
         axes.locator_params(nbins=4)
-    return finish_grid(figure, grid[len(histograms) :], "logit of the class's binary classifier", "share of images (%)")
+    xlabel = f"logit of the class's classifier, seed {seed}"
+    return finish_grid(figure, grid[len(histograms) :], xlabel, "share of images (%)")
 
 
 def _check_kind(table: pd.DataFrame) -> None:
@@ -310,15 +342,3 @@ def _check_kind(table: pd.DataFrame) -> None:
         raise Refused(
             f"a figure shows runs of one kind, got {there}: pass rows such as table[table['kind'] == 'coded']"
         )
-
-
-def _spread(places: Sequence[float], gap: float) -> np.ndarray:
-    """Ascending places between 0 and 1 moved as little up, then down, as keeps neighbours a gap apart."""
-    spread = np.array(places, dtype=float)
-    for i in range(1, len(spread)):
-        spread[i] = max(spread[i], spread[i - 1] + gap)
-    limit = 1.0
-    for i in reversed(range(len(spread))):
-        spread[i] = min(spread[i], limit)
-        limit = spread[i] - gap
-    return spread

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...codes.scheme import scheme_path
+from ...codes.scheme import CodingScheme, scheme_path
 from ...errors import NothingToShow
-from ..records.kinds import coded_records
+from ..records.kinds import coded_records, run_kinds
 from ..records.paper import NETWORK_SIZES, paper
 from ..records.presets import load_preset
 from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
-from . import architectures, codebooks, diagrams, exits, subnetworks, tables
+from . import architectures, codebooks, diagrams, energies, exits, forest, learning, networks, subnetworks, tables
 from . import paper as of_paper
 from .claims import claims
-from .comparison import comparison
+from .comparison import comparison, table_2
 
 MAKERS = {  # of the records of each stage
     "architecture": "02_architectures",
@@ -33,7 +33,14 @@ MAKERS = {  # of the records of each stage
     "subnetworks": "09_subnetworks",
     "surgery": "09_subnetworks",
     "exits": "10_early_exit",
+    "timing": "python -m coded_resnext bench-exits",
+    "latency": "python -m coded_resnext bench-subnetwork",
+    "profile": "python -m coded_resnext bench-subnetwork",
+    "design": "make schemes",
+    "lexicographic": "make schemes",
+    "training": "03_train",
 }
+PAPERS_WIDTH = 64  # channels of c1 in all of the paper's networks
 NAMED = 20  # so many classes can be named in one figure; more are drawn as a cloud
 
 
@@ -155,6 +162,11 @@ def _rejection(preset: str) -> pd.DataFrame:
     return table
 
 
+def _table_2(preset: str) -> pd.DataFrame:
+    _records(preset, "accuracy")
+    return table_2(preset)
+
+
 # Figures that need more than a table and the paper's numbers
 
 
@@ -176,7 +188,7 @@ def _histograms(preset: str, classes: int | None) -> Figure:
     """Of the preset's first coded run: histograms of several runs would have several edges."""
     first, *_ = _coded(preset, "binary")
     thresholds = {point["name"]: point["threshold"] for point in piece(first, "points")}
-    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds)
+    return of_paper.logit_histograms(piece(first, "histograms")[:classes], thresholds, first["seed"])
 
 
 def _coding_loss_weight(preset: str) -> Figure:
@@ -199,11 +211,89 @@ def _loss_exponent(preset: str) -> Figure:
     return of_paper.loss_exponent(_several(table, "exponent", preset), _theirs("exponent", preset))
 
 
+def _of_kind(preset: str, stage: str, kind: str) -> list[Record]:
+    records = read_stage(preset, stage)
+    return [record for record, its in zip(records, run_kinds(records), strict=True) if its == kind]
+
+
+def _energies_by_class(preset: str) -> Figure:
+    coded, without = _coded(preset, "early"), _of_kind(preset, "early", "coded, mu=0.0")
+    rows = {"coded": energies.mean_energies(coded)}
+    if any("energies" in record for record in without):
+        rows["μ = 0"] = energies.mean_energies(without)
+    names = next((record["classes"] for record in coded if "classes" in record), [])
+    return energies.energies_by_class(rows, _schemes(coded[0], rows["coded"]), names)
+
+
+def _schemes(record: Record, blocks: list[energies.BlockEnergies]) -> dict[str, CodingScheme]:
+    return energies.schemes_of(record, [block.block for block in blocks], len(blocks[0].energies))
+
+
+def _with_examples(preset: str) -> Record:
+    for record in _coded(preset, "early"):
+        if "examples" in record:
+            return record
+    raise NothingToShow(f"the records of preset {preset} have no example images: repeat stage early")
+
+
+def _energies_of_images(preset: str) -> Figure:
+    record = _with_examples(preset)
+    return energies.energies_of_images(record, _schemes(record, energies.mean_energies([record])))
+
+
+def _worth_of_branches(preset: str) -> Figure:
+    records = [record for record in _coded(preset, "specialisation") if "by_class" in record]
+    if not records:
+        raise NothingToShow(f"the records of preset {preset} do not have it: repeat stage specialisation")
+    block = piece(records[0], "block")
+    schemes = energies.schemes_of(records[0], [block], len(records[0]["by_class"]["classes"]))
+    return energies.worth_of_branches(records, schemes[block], block)
+
+
+def _class_paths(preset: str) -> Figure:
+    """Named by the classes of the stage that drew them; their network is that of every coded run."""
+    records = _coded(preset, "subnetworks")
+    names = [row["class"] for row in piece(records[0], "singles")]
+    blocks = list(dict.fromkeys(row["block"] for row in piece(records[0], "coupling")))
+    schemes = energies.schemes_of(records[0], blocks, len(names))
+    return networks.class_paths(records[0], schemes, names, *networks.kept_shares(records))
+
+
+def _early_decoding(preset: str) -> Figure:
+    table = _early(preset)
+    costs = _costs(preset, _coded(preset, "early")[0], list(table["decoder"]))
+    return of_paper.early_decoding(table, _theirs("figure-4", preset), None if costs.isna().any() else costs)
+
+
+def _decoders(preset: str) -> Figure:
+    """What is spent is of the record of early exit or, for a network of the paper's, of what was counted."""
+    records = _coded(preset, "early")
+    blocks = energies.mean_energies(records)
+    accuracy = _early(preset).set_index("decoder")["accuracy"]
+    table = pd.DataFrame({"accuracy": accuracy, "cost": _costs(preset, records[0], list(accuracy.index))})
+    first = next((record["classes"][0] for record in records if "classes" in record), "the first class")
+    return networks.decoders(records[0], _schemes(records[0], blocks), table, first)
+
+
+def _costs(preset: str, record: Record, decoders: list[str]) -> pd.Series:
+    measured = coded_records(read_stage(preset, "exits"))
+    if measured:
+        return pd.Series(piece(measured[0], "exit_costs"), index=decoders)
+    has = record["parameters"]
+    name = f"resnext{3 * sum(has['layers']) + 2}-{has['num_branches']}x{has['branch_width']}d"
+    counted = read_record("architectures", "architecture", name) if has["width"] == PAPERS_WIDTH else None
+    rows = [] if counted is None else [row["what the energies need"] for row in piece(counted, "curves")]
+    return pd.Series([*rows, 100.0] if rows else float("nan"), index=decoders)
+
+
+def _learning_curves(preset: str) -> Figure:
+    return learning.learning_curves(learning.history_table(_records(preset, "training")))
+
+
 def _exit_times(preset: str) -> Figure:
-    """Times and accuracies of one coded run: others leave elsewhere. Plain networks stand beside it."""
-    timed, every = _timing(preset), _exits(preset)
-    others = {record["name"] for record in coded_records(every)} - {timed["name"]}
-    records = [record for record in every if record["name"] not in others]
+    """Times and accuracies of the coded run that was timed, and of the plain one of its seed."""
+    timed = _timing(preset)
+    records = [record for record in _exits(preset) if record["seed"] == timed["seed"]]
     return exits.time_tradeoff(
         exits.timing_table(timed), exits.target_table(records, "drop"), exits.static_table(records)
     )
@@ -233,7 +323,7 @@ TABLES = _by_stem({
         "table-4-step": lambda preset: tables.step_table(_records("benchmark", "step")[0]),
         "kept-by-one-class": lambda preset: architectures.kept_table(_architectures()),
     },
-    "04_accuracy": {"table-2-accuracy": lambda preset: tables.accuracy_table(_records(preset, "accuracy"))},
+    "04_accuracy": {"table-2-accuracy": _table_2},
     "05_specialisation": {
         "figure-2a-branch-removal": _removal,
         "branch-removal-by-block": lambda preset: _not_empty(
@@ -298,10 +388,12 @@ FIGURES = _by_stem({
         "figure-1a-resnext-block": lambda preset: diagrams.plain_block(),
         "figure-1b-coded-block": lambda preset: diagrams.coded_block(),
     },
+    "03_train": {"learning-curves": _learning_curves},
     "05_specialisation": {
         "figure-2a-branch-removal": lambda preset: of_paper.branch_removal(
             _removal(preset), _theirs("figure-2a", preset)
         ),
+        "worth-of-branches": _worth_of_branches,
     },
     "06_binary_classifiers": {
         "figure-2b-binary-classifiers": _few_binary_classifiers,
@@ -311,7 +403,10 @@ FIGURES = _by_stem({
         "controls": lambda preset: of_paper.controls(_controls(preset)),
     },
     "07_early_decoding": {
-        "figure-4-early-decoding": lambda preset: of_paper.early_decoding(_early(preset), _theirs("figure-4", preset)),
+        "figure-4-early-decoding": _early_decoding,
+        "network-and-decoders": _decoders,
+        "energies-by-class": _energies_by_class,
+        "energies-of-images": _energies_of_images,
     },
     "08_ablations": {
         "figure-5-coding-loss-weight": _coding_loss_weight,
@@ -322,6 +417,10 @@ FIGURES = _by_stem({
         "branch-sums": lambda preset: of_paper.branch_sums(*_binary_by("branch_sum", preset)),
     },
     "09_subnetworks": {
+        "paths-of-classes": _class_paths,
+        "forget-and-relearn": lambda preset: subnetworks.surgery(
+            subnetworks.surgery_table(_coded(preset, "surgery"))
+        ),
         "subnetworks-subsets": lambda preset: subnetworks.subset_curves(
             subnetworks.subset_table(_coded(preset, "subnetworks"))
         ),
@@ -335,10 +434,11 @@ FIGURES = _by_stem({
         ),
         "exit-shares": lambda preset: exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP)),
         "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(
-            exits.mean_table(_exits(preset), "decoders")
+            exits.decoder_gains(_exits(preset))
         ),
         "rejection": lambda preset: exits.rejection(_rejection(preset)),
-        "decode-then-verify": lambda preset: exits.verification(exits.mean_table(_exits(preset), "verification")),
+        "decode-then-verify": lambda preset: exits.verification(exits.verification_losses(_exits(preset))),
         "exit-times": _exit_times,
     },
+    "11_paper_vs_ours": {"claims": lambda preset: forest.forest(claims(preset))},
 })  # fmt: skip

@@ -7,11 +7,13 @@ pictures of codes in diagrams.py, subnetworks and early exit in modules of their
 from __future__ import annotations
 
 import io
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -33,6 +35,16 @@ IN_DISTRIBUTION = "#56B4E9"
 OUT_OF_DISTRIBUTION = "#CC79A7"
 PAPER_COLOUR = "#999999"
 LEADER = "#c0c0c0"
+# Tol's muted scheme, told apart like those above and mixed up with none: classes, policies and ablations.
+ONE_CLASS, ANOTHER_CLASS, BOTH_CLASSES = "#88CCEE", "#DDCC77", "#117733"
+NO_LOSS_COLOUR = "#882255"
+POLICIES = {  # of early exit: colour, marker and line
+    "distance": ("#88CCEE", "s", "--"),
+    "margin": ("#332288", "o", "-"),
+    "entropy": ("#117733", "^", "-."),
+    "patience": ("#AA4499", "v", ":"),
+    "posterior": ("#999933", "D", (0, (4, 1, 1, 1, 1, 1))),
+}
 
 WIDTH = 5.5  # inches: NeurIPS text
 COLUMN = 2.7  # two side by side
@@ -56,16 +68,23 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 class SavedFigure(NamedTuple):
-    """The two files of a figure; as the last value of a notebook's cell it is shown."""
+    """The two files of a figure; as the last value of a notebook's cell it is shown with its caption."""
 
     pdf: Path
     png: Path
+    caption: str = ""
+    alternative: str = ""
 
     def __repr__(self) -> str:  # the stem only: notebooks are committed, and hold no path of anybody's machine
         return f"{self.png.stem} (.pdf and .png)"
 
-    def _repr_png_(self) -> bytes:
-        return self.png.read_bytes()
+    def _ipython_display_(self) -> None:
+        from IPython.display import Markdown, display
+
+        picture = {"image/png": b64encode(self.png.read_bytes()).decode("ascii"), "text/plain": repr(self)}
+        display(picture, raw=True, metadata={"image/png": {"alt": self.alternative}} if self.alternative else {})
+        if self.caption:
+            display(Markdown(self.caption))
 
 
 def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
@@ -110,18 +129,59 @@ def points(axes: Axes, table: pd.DataFrame) -> None:
             axes.scatter(table["recall"], table[precision], zorder=3, label=label, **look)
 
 
+def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+    """Names beside points, each where it hides the fewest points and names, tried from near to far; in their order.
+
+    The axes' limits must not change any more.
+    """
+    figure = axes.get_figure()
+    x_low, x_high = axes.get_xlim()
+    y_low, y_high = axes.get_ylim()
+    size = np.array([0.78 * figure.get_figwidth(), 0.7 * figure.get_figheight()])  # inches of the axes, about
+    spots = np.column_stack([(np.array(x) - x_low) / (x_high - x_low), (np.array(y) - y_low) / (y_high - y_low)]) * size
+    taken = [(*spot, 0.06, 0.06) for spot in spots]  # middle, width and height
+    for name, spot, point in zip(names, spots, zip(x, y, strict=True), strict=True):
+        wide, high = 0.05 * len(name), 0.1
+        boxes = [
+            (spot[0] + dx * (wide / 2 + away), spot[1] + dy * (high / 2 + away), wide, high)
+            for away in (0.05, 0.12, 0.2)
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+        ]
+        best = min(boxes, key=lambda box: (sum(_overlap(box, other) for other in taken) + _outside(box, size)))
+        taken.append(best)
+        offset = 72 * (np.array(best[:2]) - spot)  # points
+        axes.annotate(name, point, xytext=offset, textcoords="offset points", ha="center", va="center", fontsize=6.5)
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Area that two boxes share, given by middle, width and height."""
+    shared = [(one[2 + i] + other[2 + i]) / 2 - abs(one[i] - other[i]) for i in range(2)]
+    return max(0.0, shared[0]) * max(0.0, shared[1])
+
+
+def _outside(box: tuple[float, ...], size: np.ndarray) -> float:
+    return sum(max(0.0, box[2 + i] / 2 - box[i]) + max(0.0, box[i] + box[2 + i] / 2 - size[i]) for i in range(2))
+
+
 def paper_box(axes: Axes, rows: pd.DataFrame, line: str, label: str) -> None:
     """A grey box from the lowest to the highest recall and precision among the paper's numbers.
 
-    Where the paper gives no recall it is a band of precision.
+    Where the paper gives no recall there are two lines, of the lowest and the highest precision.
     """
     recall, precision = (rows[rows["metric"].str.endswith(rate)]["value"] for rate in ("recall", "precision"))
     look = {"edgecolor": PAPER_COLOUR, "facecolor": "none", "linestyle": line, "linewidth": 1, "label": label}
     if recall.empty:
-        axes.axhspan(precision.min(), precision.max(), **look)
+        for bound in (precision.min(), precision.max()):
+            axes.axhline(bound, color=PAPER_COLOUR, linestyle="--", linewidth=1, label="paper's range, any recall")
     else:
         size = recall.max() - recall.min(), precision.max() - precision.min()
         axes.add_patch(Rectangle((recall.min(), precision.min()), *size, **look))
+
+
+def short_name(block: str) -> str:
+    """As the paper counts stages: "layer2.0" is the first block of c3."""
+    stage, _, place = block.partition(".")
+    return f"c{int(stage.removeprefix('layer')) + 1}.{int(place) + 1}"
 
 
 def source(paper: pd.DataFrame) -> str:

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ..records.kinds import coded_records
 from ..records.records import Record
-from .style import BAND, CODED_COLOUR, COLUMN, INACTIVE, LEADER, MARKERS, PLAIN_COLOUR, WIDTH, canvas, styled
+from .style import BAND, CODED_COLOUR, COLUMN, LEADER, MARKERS, WIDTH, canvas, short_name, styled
 
+# Of the same network: label, marker, face.
+BEFORE = ("before", "o", CODED_COLOUR)
+FORGOTTEN = ("one class forgotten", "s", "white")
+ANEW = ("taught anew", "D", "black")
 SHARES = ("parameters", "without_shortcuts", "multiply_adds", "convolutions", "file_bytes")
 
 
 @styled
 def subset_curves(table: pd.DataFrame) -> Figure:
-    """Accuracy among m classes of their subnetwork and of the full network, and what the subnetwork keeps.
+    """Accuracy among m classes of their subnetwork less that of the full network, and what the subnetwork keeps.
 
     Bands are one standard deviation over random subsets.
 
@@ -28,22 +34,20 @@ def subset_curves(table: pd.DataFrame) -> Figure:
     """
     figure = Figure((WIDTH, 2.4))
     left, right = figure.subplots(1, 2)
-    lines = (
-        ("accuracy", "subnetwork", CODED_COLOUR, "o"),
-        ("accuracy_full", "full network, same logits", PLAIN_COLOUR, "s"),
-    )
-    for key, label, colour, marker in lines:
-        spread = table[f"{key}_std"].fillna(0.0)
-        low, high = table[key] - spread, (table[key] + spread).clip(upper=100)
-        left.plot(table["classes"], table[key], color=colour, marker=marker, label=label)
-        left.fill_between(table["classes"], low, high, color=colour, alpha=BAND, linewidth=0)
-    left.set_ylabel("accuracy (%)")
-    kept = (
-        ("parameters_percent", "parameters kept", CODED_COLOUR, "D"),
-        ("multiply_adds_percent", "multiply-adds kept", INACTIVE, "^"),
-    )
-    for key, label, colour, marker in kept:
-        right.plot(table["classes"], table[key], color=colour, marker=marker, linestyle="--", label=label)
+    spread = table["difference_std"].fillna(0.0)
+    left.plot(table["classes"], table["difference"], color=CODED_COLOUR, marker="o", label="cut less full network")
+    left.fill_between(
+        table["classes"], table["difference"] - spread, table["difference"] + spread, color=CODED_COLOUR, alpha=BAND,
+        linewidth=0,
+    )  # fmt: skip
+    left.axhline(0, color="black", linewidth=0.8)
+    left.set_ylabel("accuracy gained (points)")
+    for kept, marker, line in (("parameters", "D", "--"), ("multiply-adds", "^", ":")):
+        label, percent = f"{kept} kept", table[f"{kept.replace('-', '_')}_percent"]
+        right.plot(
+            table["classes"], percent, color=CODED_COLOUR, marker=marker, linestyle=line, markerfacecolor="white",
+            label=label,
+        )  # fmt: skip
     right.set_ylabel("kept (%)")
     right.set_ylim(0, 105)
     for axes in (left, right):
@@ -66,10 +70,11 @@ def coupling(table: pd.DataFrame) -> Figure:
     """
     figure, axes = canvas("overlap of the codewords", "overlap of the energies", width=COLUMN, height=2.6)
     blocks = list(table.groupby("block", sort=False))
+    shades = colormaps["cividis"](np.linspace(0, 0.85, len(blocks)))  # the later the lighter
     for i, (block, rows) in enumerate(blocks):
         shift = 0.006 * (i - (len(blocks) - 1) / 2)  # blocks of one scheme would hide each other
         bars = [rows["measured"] - rows["low"], rows["high"] - rows["measured"]]
-        shade = f"C{i}"
+        shade = shades[i]
         axes.errorbar(
             rows["designed"] + shift,
             rows["measured"],
@@ -77,10 +82,37 @@ def coupling(table: pd.DataFrame) -> Figure:
             linestyle="",
             marker=MARKERS[i % len(MARKERS)],
             color=shade,
-            label=block,
+            label=short_name(block),
         )
     end = table["designed"].max() + 0.02
     axes.plot([0, end], [0, end], color=LEADER, zorder=0, label="as designed")
+    return figure
+
+
+@styled
+def surgery(table: pd.DataFrame) -> Figure:
+    """A class forgotten and taught anew: accuracy of the class itself, and of all others, before and after.
+
+    Args:
+        table: of `surgery_table`.
+    """
+    figure = Figure((WIDTH, 0.9 + 0.17 * len(table)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    steps = (
+        (left, (("own", *BEFORE), ("own_after", *ANEW))),
+        (right, (("others", *BEFORE), ("others_without", *FORGOTTEN), ("others_after", *ANEW))),
+    )  # fmt: skip
+    places = range(len(table))
+    for axes, series in steps:
+        ends = table[[key for key, *_ in series]]
+        axes.hlines(places, ends.min(axis=1), ends.max(axis=1), color=LEADER, linewidth=1)
+        for key, label, marker, face in series:
+            axes.plot(table[key], places, marker, color=CODED_COLOUR, markerfacecolor=face, label=label)
+        axes.grid(axis="x")
+    left.set_yticks(places, table["class"])
+    left.invert_yaxis()
+    left.set_xlabel("accuracy of the class (%)")
+    right.set_xlabel("accuracy of all others (%)")
     return figure
 
 
@@ -158,7 +190,8 @@ def latency_table(record: Record) -> pd.DataFrame:
     speedup = [full[tuple(row[same])] / row["seconds"] for _, row in frame.iterrows()]
     times = {"ms": "seconds", "lower quartile": "lower_quartile", "upper quartile": "upper_quartile"}
     table = frame[[*same, "network"]].assign(**{name: 1e3 * frame[key] for name, key in times.items()})
-    return table.assign(**{"images/s": frame["batch"] / frame["seconds"], "times faster": speedup})
+    return table.assign(**{"images/s": frame["batch"] / frame["seconds"], "times faster": speedup},
+                        device=record["environment"]["device"])  # fmt: skip
 
 
 def profile_table(record: Record) -> pd.DataFrame:
@@ -172,4 +205,4 @@ def profile_table(record: Record) -> pd.DataFrame:
         "% of full": 100 * full["seconds"] / full["seconds"].groupby(same[:2]).sum(),
         "times faster": full["seconds"] / one["seconds"],
         "times fewer multiply-adds": full["multiply_adds"] / one["multiply_adds"],
-    }).reset_index()  # fmt: skip
+    }).reset_index().assign(device=record["environment"]["device"])  # fmt: skip

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..records.intervals import wilson
 from ..records.kinds import _changes, _kind_name
+from ..records.presets import load_preset
 from ..records.records import Record, metric, piece
 
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
@@ -28,8 +29,8 @@ def accuracy_table(records: Sequence[Record], vary: str | None = None) -> pd.Dat
         vary: a training parameter. Then only coded runs count that differ from the preset's first in nothing else,
             and its value is a column more.
     Returns:
-        A row a kind: data_set, kind, (vary), runs, accuracy (mean, percent), std (over runs, NaN for one), low and
-        high (95 % Wilson interval), images.
+        A row a kind: data_set (the preset's title), kind, (vary), runs, accuracy (mean, percent), std (over runs, NaN
+        for one), low and high (95 % Wilson interval), images.
     """
     rows = [
         {**head, **_rate([metric(record, "accuracy") for record in group], group)}
@@ -243,10 +244,13 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 def _grouped(records: Sequence[Record], vary: str | None) -> list[tuple[dict[str, Any], list[Record]]]:
     """Records by data set and kind, in the order in which these first come, each group with the start of its rows."""
     groups: dict[tuple[str, str], tuple[dict[str, Any], list[Record]]] = {}
+    titles: dict[str, str] = {}
     for record, (parameters, changes) in zip(records, _changes(records), strict=True):
         if vary is not None and not (parameters["coded"] and changes.keys() <= {vary}):
             continue
-        head = {"data_set": parameters["data"], "kind": _kind_name(parameters, changes)}
+        preset = parameters["preset"]
+        titles[preset] = titles.get(preset) or load_preset(preset).title
+        head = {"data_set": titles[preset], "kind": _kind_name(parameters, changes)}
         if vary is not None:
             head[vary] = parameters[vary]
         groups.setdefault((head["data_set"], head["kind"]), (head, []))[1].append(record)

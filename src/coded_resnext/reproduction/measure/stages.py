@@ -33,7 +33,7 @@ from ...evaluation.binary import (
 )
 from ...evaluation.prediction import class_energies, confusion_counts, early_decoding, full_accuracy, predict
 from ...evaluation.probe import linear_probes
-from ...evaluation.removal import branch_removal, removal_by_block
+from ...evaluation.removal import branch_removal, removal_by_block, removal_by_class
 from ...network.cost import multiply_adds
 from ...network.decoding import decode
 from ...network.devices import describe_device, full_float32
@@ -53,6 +53,7 @@ from ..records.answers import SOFTMAX, TESTED, pack, removal_condition
 from ..records.kinds import run_kinds
 from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import Record, begin, read_record, write_record
+from .examples import examples
 from .exits import measure_exits
 
 MOST_AT_ONCE = 4  # evaluations side by side on a CPU: each holds a network and its images
@@ -93,7 +94,7 @@ def _tested(run: Run) -> dict[str, str]:
 
 
 def measure_early_decoding(run: Run) -> Measured:
-    """Figure 4."""
+    """Figure 4; and of the preset's first coded run energies of example images."""
     predictions = predict(run.model, run.test, run.batch_size, run.device)
     labels, schemes = run.test.labels, run.model.schemes
     curve = early_decoding(predictions, schemes, labels)
@@ -102,13 +103,20 @@ def measure_early_decoding(run: Run) -> Measured:
     return {f"accuracy_{row['block']}": row["accuracy"] for row in curve} | {"images": len(run.test)}, {
         "curves": curve,
         "energies": class_energies(predictions, schemes, labels),
+        **(examples(run, predictions) if run.training["seed"] == 0 and _of_first_kind(run) else {}),
         "right": {name: pack(answer == labels) for name, answer in answers.items()},
         **_tested(run),
     }
 
 
+def _of_first_kind(run: Run) -> bool:
+    return run_kinds([{"parameters": run.training}]) == ["coded"]
+
+
 def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     """Figure 2a, unless told otherwise in the block that the paper takes on CIFAR: the last of the first coded stage.
+
+    Of runs of the preset's first coded kind also what each branch of the block is worth to each class.
 
     Args:
         repeats: random removals that are averaged.
@@ -133,7 +141,13 @@ def measure_specialisation(run: Run, *, repeats: int, block: str) -> Measured:
     }
     curve = [{key: value for key, value in row.items() if key != "right"} for row in curve]
     blocks = removal_by_block(run.model, run.test, batch_size=run.batch_size, device=run.device)
-    return metrics, {"curves": curve, "block": block, "blocks": blocks, "right": right, **_tested(run)}
+    by_class = {}
+    if _of_first_kind(run):
+        whole, without = removal_by_class(
+            run.model, run.test, block, batch_size=run.batch_size, device=run.device
+        )
+        by_class = {"by_class": {"classes": list(run.test.classes), "whole": whole, "without": without}}
+    return metrics, {"curves": curve, "block": block, "blocks": blocks, "right": right, **by_class, **_tested(run)}
 
 
 def measure_binary_classifiers(run: Run) -> Measured:

@@ -36,8 +36,8 @@ def publish(preset: str) -> list[str]:
                 for output in cell.outputs:
                     if output.output_type == "execute_result":
                         output.execution_count = count
-                    if "metadata" in output:
-                        output.metadata = {}
+                    if "metadata" in output:  # what a picture shows stays
+                        output.metadata = {key: value for key, value in output.metadata.items() if key == "image/png"}
                 cell.execution_count = count
         notebook.metadata = {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": KERNEL},

@@ -21,7 +21,10 @@ from ...training.parameters import TrainingParameters, _require, build, differen
 T = TypeVar("T")
 FULL, TOY = SCALES = ("full", "toy")
 OWN_SCALE = "toy, data of one's own"
-KEYS = {"about": str, "scale": str, "folder": str, "training": dict, "runs": dict, "notebooks": list, "settings": dict}
+KEYS = {
+    "title": str, "about": str, "scale": str, "folder": str,
+    "training": dict, "runs": dict, "notebooks": list, "settings": dict,
+}  # fmt: skip
 PLAIN = r"\w[\w.-]*"
 OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
     "03_train", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding", "09_subnetworks",
@@ -68,6 +71,7 @@ class Preset:
 
     Attributes:
         name: of the file.
+        title: what captions and legends call it; its name where the file gives none.
         about: one sentence.
         scale: "full" for the paper's network and data set, or "toy", and after it how much smaller.
         runs: training parameters of every run, by run name.
@@ -76,6 +80,7 @@ class Preset:
     """
 
     name: str
+    title: str
     about: str
     scale: str
     runs: dict[str, TrainingParameters]
@@ -231,7 +236,8 @@ def load_preset(name: str) -> Preset:
     if scale.split(",")[0] not in SCALES:
         raise Refused(f"scale of preset {name} must begin with {' or '.join(SCALES)}, got {scale!r}")
     notebooks = tuple(content.get("notebooks", OWN_NOTEBOOKS))
-    return Preset(name, content.get("about", name), scale, runs, notebooks, content.get("settings", {}))
+    title, about = (content.get(key, name) for key in ("title", "about"))
+    return Preset(name, title, about, scale, runs, notebooks, content.get("settings", {}))
 
 
 def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:

@@ -1,0 +1,77 @@
+"""Captions of all that is drawn, and the pages that list it."""
+
+import sys
+
+import pytest
+from made_up import decoding, write
+
+from coded_resnext import paths
+from coded_resnext.errors import NothingToShow
+from coded_resnext.reproduction.figures.captions import CAPTIONS, HOMES, caption
+from coded_resnext.reproduction.figures.contents import overview, preset_page
+from coded_resnext.reproduction.figures.registry import FIGURES, TABLES
+from coded_resnext.reproduction.records.presets import shipped_presets
+
+COMMITTED = paths.ROOT / "figures"
+DRAWN = sorted(path.parent.name for path in COMMITTED.glob("*/README.md"))
+
+
+def test_every_figure_and_table_has_a_caption():
+    assert set(CAPTIONS) == {*FIGURES, *TABLES}
+
+
+def test_figures_have_marks():
+    assert all(CAPTIONS[stem].marks for stem in FIGURES)
+
+
+@pytest.mark.parametrize("stem", sorted({*FIGURES, *TABLES}))
+def test_captions_name_the_records_that_are_read(stem, monkeypatch):
+    """As made for the preset that has most of them."""
+    read = set()
+    for module in [module for name, module in sys.modules.items() if name.startswith("coded_resnext.reproduction")]:
+        for function, place in (("read_stage", 1), ("read_record", 1)):
+            if hasattr(module, function):
+                original = getattr(module, function)
+
+                def noted(*given, original=original, place=place):
+                    read.add(given[place])
+                    return original(*given)
+
+                monkeypatch.setattr(module, function, noted)
+    items = FIGURES if stem in FIGURES else TABLES
+    try:
+        items[stem].make("digits")
+    except NothingToShow:
+        pytest.skip("digits have no such records")
+    if stem in ("claims", "comparison", "table-2-accuracy"):
+        read -= {"architecture"}  # of what is counted
+    alternatives = {"architecture"} if stem in ("figure-4-early-decoding", "network-and-decoders") else set()
+    assert read <= set(CAPTIONS[stem].stages) <= read | alternatives
+
+
+@pytest.mark.usefixtures("no_records")
+def test_seeds_and_images_are_counted_in_the_records():
+    for seed in range(2):
+        write("early", f"coded-s{seed}", changes={"seed": seed}, curves=decoding(70.0, 93.0, 95.0))
+    words = caption("figure-4-early-decoding", "digits", drawn=True)
+    assert "2 seeds of coded; 1,000 test images" in words
+    assert "The paper on CIFAR-10: ~71.5 %" in words
+
+
+@pytest.mark.usefixtures("no_records")
+def test_without_records_a_caption_says_what_it_would_show():
+    assert caption("figure-2a-branch-removal", "digits", drawn=True).startswith("Figure 2a: Removing branches.")
+
+
+def test_the_pages_in_git_are_those_of_the_figures_in_git(monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", COMMITTED)
+    assert DRAWN
+    assert set(DRAWN) <= set(shipped_presets())
+    again = "python -m coded_resnext figures PRESET writes it anew"
+    for preset in DRAWN:
+        assert preset_page(preset) == (COMMITTED / preset / "README.md").read_text(), f"{preset}: {again}"
+    assert overview() == (COMMITTED / "README.md").read_text(), again
+
+
+def test_stages_of_no_preset_have_a_folder():
+    assert all((paths.COMMITTED_RESULTS / folder).is_dir() for folder in HOMES.values())
