@@ -24,7 +24,15 @@ from coded_resnext.reproduction.figures.subnetworks import (
 from coded_resnext.reproduction.figures.subnetworks import subset_curves as draw_subsets
 from coded_resnext.reproduction.records.paper import paper
 from coded_resnext.subnetworks import measure as subsets
-from coded_resnext.subnetworks.measure import coupling, jaccard, single_classes, size, subset_curves, subset_sizes
+from coded_resnext.subnetworks.measure import (
+    cohesion,
+    coupling,
+    jaccard,
+    single_classes,
+    size,
+    subset_curves,
+    subset_sizes,
+)
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 CPU = torch.device("cpu")
@@ -104,6 +112,27 @@ def test_uniform_energies_overlap_wholly():
     (row,) = coupling({"layer2.0": scheme}, {"layer2.0": torch.ones(4, 4)}, labels)
     assert (row["designed"], row["bound"], row["measured"]) == (0, 0, 1)
     assert jaccard(np.array([1.0, 0, 1]), np.array([0, 1.0, 1])) == pytest.approx(1 / 3)
+
+
+def test_cohesion_and_coupling_pair_by_pair():
+    """Three images of two classes: written out."""
+    energies = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.6, 0.4], [0.0, 0.5, 1.5]])
+    (row,) = cohesion({"layer2.0": energies}, torch.tensor([0, 0, 1]))
+    # Bits 110, 110 and 011.
+    assert row["cohesion"] == 1.0
+    assert row["coupling"] == pytest.approx(1 / 3)
+    unit = energies.double().numpy() / np.linalg.norm(energies.double(), axis=1, keepdims=True)
+    assert row["cosine_within"] == pytest.approx(unit[0] @ unit[1])
+    assert row["cosine_between"] == pytest.approx((unit[0] @ unit[2] + unit[1] @ unit[2]) / 2)
+
+
+def test_codewords_as_energies_are_cohesive_and_couple_as_designed():
+    scheme, labels = load_scheme(10, 10, 3), torch.arange(10).repeat(4)
+    energies = {"layer3.0": torch.tensor(scheme.words[labels], dtype=torch.float32)}
+    (row,) = cohesion(energies, labels)
+    assert (row["cohesion"], row["cosine_within"]) == (1.0, pytest.approx(1.0))
+    by_design = coupling({"layer3.0": scheme}, energies, labels)
+    assert row["coupling"] == pytest.approx(sum(pair["designed"] * pair["pairs"] for pair in by_design) / 45)
 
 
 def record(network, digits, accuracy=2.0, **changes):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..data.batches import seeds
-from ..data.sets import ImageSet
+from ..data.sets import ImageSet, spread_indices
 from ..evaluation.binary import average_precisions
 from ..evaluation.prediction import Predictions, percent_equal, predict
 from ..network.cost import count_parameters, multiply_adds
@@ -25,6 +25,7 @@ from .extract import extract_subnetwork
 
 SUBSETS = 10  # random ones of every size
 ALL_SIZES = 10  # with more classes only the sizes below are tried
+PAIRED = 2000  # images that are compared with each other
 SOME_SIZES = (2, 3, 5, 10, 20, 50, 100, 200, 500)
 
 Row = dict[str, str | int | float]
@@ -128,6 +129,42 @@ def coupling(schemes: Mapping[str, CodingScheme], energies: Mapping[str, Tensor]
                 "low": float(those.min()),
                 "high": float(those.max()),
             })  # fmt: skip
+    return rows
+
+
+def cohesion(energies: Mapping[str, Tensor], labels: Tensor) -> list[Row]:
+    """How alike images of one class use the branches, and images of two: what modular networks are judged by.
+
+    As modularizing while training has it (Qi et al., arXiv 2306.09376; for neurons NeMo, arXiv 2508.11348): the Jaccard
+    overlap of the modules that two images activate, averaged over pairs of images of one class (cohesion) and of two
+    classes (coupling). A branch counts as activated where its bit is read as 1, r·E(t̄) ≥ 1/2. And the cosine of the
+    energies themselves, which needs no threshold: MODA (arXiv 2411.01074) trains activations of a class to be alike.
+
+    Args:
+        energies: r·E(t̄) by block, (n, N); at most `PAIRED` images, at equal distances, are compared.
+        labels: (n,).
+    Returns:
+        A row a block: block, cohesion, coupling, and cosine_within and cosine_between; 0 … 1.
+    """
+    chosen = spread_indices(len(labels), PAIRED)
+    same = labels[chosen][:, None] == labels[chosen]
+    pairs = torch.ones_like(same).triu(1)
+    rows: list[Row] = []
+    for name, every in energies.items():
+        spent = every[chosen].double()
+        bits = (spent >= 0.5).double()
+        shared = bits @ bits.T
+        either = bits.sum(1)[:, None] + bits.sum(1) - shared
+        overlap = torch.where(either > 0, shared / either, 1.0)  # two images that activate nothing do the same
+        direction = torch.nn.functional.normalize(spent, dim=1)
+        cosine = direction @ direction.T
+        rows.append({
+            "block": name,
+            "cohesion": overlap[same & pairs].mean().item(),
+            "coupling": overlap[~same & pairs].mean().item(),
+            "cosine_within": cosine[same & pairs].mean().item(),
+            "cosine_between": cosine[~same & pairs].mean().item(),
+        })  # fmt: skip
     return rows
 
 

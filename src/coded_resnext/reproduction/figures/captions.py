@@ -270,6 +270,11 @@ CAPTIONS = {
         "Bars: from the least to the largest over pairs of classes; on the line training reached the design.",
         stages=("subnetworks",),
     ),
+    "subnetworks-cohesion": Caption(
+        "Cohesion and coupling of paths", "How alike two images of one class, and of two classes, use the branches: "
+        "Jaccard overlap of the branches read as 1 (cohesion, coupling), and the cosine of the energies.",
+        stages=("subnetworks",),
+    ),
     "subnetworks-surgery": Caption(
         "Forgotten and taught anew", "Accuracy of the class and of all others after its own branches are removed, and "
         "after these alone are trained again; probed: what a linear probe finds of its images in the last block's "

@@ -350,6 +350,9 @@ TABLES = _by_stem({
         "subnetworks-one-class": lambda preset: subnetworks.single_table(_coded(preset, "subnetworks")),
         "subnetworks-subsets": lambda preset: subnetworks.subset_table(_coded(preset, "subnetworks")),
         "subnetworks-coupling": lambda preset: subnetworks.coupling_table(_coded(preset, "subnetworks")),
+        "subnetworks-cohesion": lambda preset: _not_empty(
+            subnetworks.cohesion_table(_coded(preset, "subnetworks")), preset
+        ),
         "subnetworks-surgery": lambda preset: subnetworks.surgery_table(_coded(preset, "surgery")),
         "subnetworks-latency": lambda preset: subnetworks.latency_table(_timed_subnetwork("latency")),
         "subnetworks-profile": lambda preset: subnetworks.profile_table(_timed_subnetwork("profile")),

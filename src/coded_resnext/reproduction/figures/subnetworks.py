@@ -176,6 +176,12 @@ def coupling_table(records: Sequence[Record]) -> pd.DataFrame:
     return groups.agg({"measured": "mean", "low": "min", "high": "max"}).reset_index()
 
 
+def cohesion_table(records: Sequence[Record]) -> pd.DataFrame:
+    """A row a block: how alike images of one class and of two use the branches, means over runs, 0 … 1."""
+    frame = pd.DataFrame([row for record in coded_records(records) for row in record.get("cohesion", [])])
+    return frame if frame.empty else frame.groupby("block", sort=False).mean().reset_index()
+
+
 def surgery_table(records: Sequence[Record]) -> pd.DataFrame:
     """A row a class forgotten and taught anew: accuracies of the others and its own, over runs, in percent."""
     frame = pd.DataFrame([row for record in coded_records(records) for row in record["points"]])

@@ -38,7 +38,7 @@ from ...network.cost import multiply_adds
 from ...network.decoding import decode
 from ...network.devices import describe_device, full_float32
 from ...network.weights import is_shipped
-from ...subnetworks.measure import coupling, single_classes, size, subset_curves
+from ...subnetworks.measure import cohesion, coupling, single_classes, size, subset_curves
 from ...subnetworks.surgery import forget_and_learn
 from ...training.checkpoint import (
     Checkpoint,
@@ -232,6 +232,7 @@ def measure_subnetworks(run: Run) -> Measured:
         "singles": singles,
         "curves": curves,
         "coupling": coupling(run.model.schemes, full.energies, run.test.labels),
+        "cohesion": cohesion(full.energies, run.test.labels),
     }
 
 
