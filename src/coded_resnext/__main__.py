@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from . import paths
+from .descriptions import from_yaml
 from .errors import CodedResNeXtError, Missing, Refused, unknown
 
 if TYPE_CHECKING:
@@ -392,10 +391,7 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise Refused(f"a parameter is given as KEY=VALUE, got {pair!r}")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise Refused(f"{pair!r} is no value that YAML can read: {error}") from None
+        values[key] = from_yaml(value, repr(pair))
     return values
 
 

@@ -21,8 +21,16 @@ class Missing(CodedResNeXtError, FileNotFoundError):
     """A file or a record that is not there; the message says what makes it."""
 
 
-class CheckpointError(Refused):
-    """A checkpoint that cannot be used; the message says which file, why, and what to do."""
+class BadFile(Refused):
+    """A file that cannot be used, damaged or of something else; the message says which, why, and what to do."""
+
+
+class CheckpointError(BadFile):
+    """A checkpoint, or what is kept like one: shipped weights, a subnetwork, a calibration, an ONNX file."""
+
+
+class InUse(CodedResNeXtError, RuntimeError):
+    """A folder that another process is writing; the message names its lock."""
 
 
 class TrainingDiverged(CodedResNeXtError, ArithmeticError):
