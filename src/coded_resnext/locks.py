@@ -25,8 +25,8 @@ PATIENCE = 8.0
 
 
 @contextlib.contextmanager
-def held(folder: Path, *, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold a folder, which is made if need be.
+def held(folder: Path, *, patience: float | None = None) -> Iterator[None]:
+    """Hold a folder, which is made if need be; another process gets `patience` seconds to end, PATIENCE by default.
 
     Raises:
         InUse: another process holds it, with the lock's file and how to clear it.
@@ -35,7 +35,7 @@ def held(folder: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
     holder = _holder(path)  # before: some versions of filelock empty the file when they ask for it
-    lock = FileLock(path, timeout=patience)
+    lock = FileLock(path, timeout=PATIENCE if patience is None else patience)
     try:
         lock.acquire()
     except Timeout:

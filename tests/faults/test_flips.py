@@ -1,7 +1,6 @@
 """Damaged files are refused by name, or nothing has changed: a few places in every kind, `make faults` tries 200."""
 
-import pytest
-from faults.flips import SAME, TOLD, count_damages, kinds
+from faults.flips import TOLD, count_damages, kinds
 
 from coded_resnext import paths
 

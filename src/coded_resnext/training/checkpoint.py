@@ -21,11 +21,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .. import paths
+from .. import locks, paths
 from ..descriptions import from_json, to_json, typed_as
 from ..errors import CheckpointError, InUse, Refused
 from ..files import sha256, write_atomically
-from ..locks import PATIENCE, held
 from ..network.model import CodedResNeXt, build_network
 from ..network.weights import (
     DESCRIPTION,
@@ -233,10 +232,10 @@ def _see_settled(folder: Path) -> None:
     Raises:
         InUse: a process that lives and does not finish.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + locks.PATIENCE
     while (folder / (DESCRIPTION + NEW)).is_file():
         try:
-            with held(folder, patience=0):
+            with locks.held(folder, patience=0):
                 settle(folder)
         except InUse:
             if time.monotonic() > end:
