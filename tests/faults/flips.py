@@ -48,7 +48,7 @@ class Kind(NamedTuple):
 
 
 def kinds(folder: Path) -> dict[str, Kind]:
-    """One file of every kind, of a run that is trained for this. paths.WEIGHTS is a temporary folder, and OWN_WEIGHTS."""
+    """One file of every kind, of a run that is trained for this. paths.WEIGHTS and OWN_WEIGHTS are temporary."""
     train(TINY)
     run = run_folder(TINY.preset, TINY.name)
     checkpoint = load_checkpoint(run)

@@ -95,7 +95,7 @@ def codebook(scheme: CodingScheme, names: Sequence[str] | None = None) -> Figure
         figure, axes = canvas("branch", "" if names else "class", height=height)
         axes.pcolormesh(scheme.words, cmap=BITS, edgecolor=NEUTRAL, linewidth=0.5)
         axes.invert_yaxis()
-        axes.set_yticks(np.arange(scheme.num_classes) + 0.5, names or range(scheme.num_classes))
+        axes.set_yticks(np.arange(scheme.num_classes) + 0.5, names or range(scheme.num_classes), parse_math=False)
         axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
         axes.tick_params(length=0)
     axes.grid(False)

@@ -236,8 +236,9 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
     leader = {"arrowstyle": "-", "color": LEADER, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
     for name, recall, end, place in zip(ends["class"], ends["recall"], ends["end"], places, strict=True):
         axes.annotate(
-            name, (recall, end), xytext=(1.02, place), textcoords="axes fraction", va="center", arrowprops=leader
-        )
+            name, (recall, end), xytext=(1.02, place), textcoords="axes fraction", va="center", arrowprops=leader,
+            parse_math=False,
+        )  # fmt: skip
     return figure
 
 
@@ -297,7 +298,7 @@ def logit_histograms(histograms: Sequence[Mapping[str, Any]], thresholds: Mappin
             axes.stairs(share, histogram["edges"], fill=True, color=colour, alpha=0.3)
             axes.stairs(share, histogram["edges"], color=colour, linewidth=0.8, label=label)
         axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
-        axes.set_title(histogram["class"], fontsize="medium")
+        axes.set_title(histogram["class"], fontsize="medium", parse_math=False)
         axes.locator_params(nbins=4)
     return finish_grid(figure, grid[len(histograms) :], "logit of the class's binary classifier", "share of images (%)")
 
