@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
 from . import paths
-from .errors import CodedResNeXtError, Missing, Refused, unknown
+from .descriptions import from_yaml
+from .errors import CodedResNeXtError, Missing, Refused, on_one_line, unknown
 
 if TYPE_CHECKING:
     from .network.model import CodedResNeXt
@@ -84,11 +83,12 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .reproduction.notebooks.strict import run
+    from .reproduction.notebooks.strict import check_parameters, run
+    from .reproduction.records.presets import load_preset
 
-    parameters = _values(options.parameter)
-    preset = parameters.get("preset", "digits")
-    output = paths.RUNS / str(preset) / "notebooks" / f"{options.notebook}-by-hand.ipynb"
+    parameters = check_parameters(options.notebook, _values(options.parameter))
+    preset = load_preset(_preset(parameters.get("preset", "digits"))).name
+    output = paths.RUNS / preset / "notebooks" / f"{options.notebook}-by-hand.ipynb"
     run(options.notebook, parameters, output)
     print(f"executed copy: {output}")
 
@@ -179,7 +179,7 @@ def _predict(options: argparse.Namespace) -> None:
             print(f"note: images are cropped to their middle and resized to {size}x{size}, as {path} of "
                   f"{answer.size[0]}x{answer.size[1]}", file=sys.stderr)  # fmt: skip
         said = json.dumps({"file": str(path)} | answer.as_json(), ensure_ascii=False) if options.json else None
-        print(said or f"{path}: {answer.in_words()}", flush=True)
+        print(said or f"{on_one_line(str(path))}: {answer.in_words()}", flush=True)
     for error in bad[:-1]:
         print(f"error: {error}", file=sys.stderr)
     if bad:
@@ -414,10 +414,7 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise Refused(f"a parameter is given as KEY=VALUE, got {pair!r}")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise Refused(f"{pair!r} is no value that YAML can read: {error}") from None
+        values[key] = from_yaml(value, repr(pair))
     return values
 
 

@@ -1,6 +1,10 @@
-"""Errors that are the user's to mend: the command line reports them as one line, all others with their traceback."""
+"""Errors that are the user's to mend: the command line reports them as one line, all others with their traceback.
+
+And the words of such lines.
+"""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,8 +25,16 @@ class Missing(CodedResNeXtError, FileNotFoundError):
     """A file or a record that is not there; the message says what makes it."""
 
 
-class CheckpointError(Refused):
-    """A checkpoint that cannot be used; the message says which file, why, and what to do."""
+class BadFile(Refused):
+    """A file that cannot be used, damaged or of something else; the message says which, why, and what to do."""
+
+
+class CheckpointError(BadFile):
+    """A checkpoint, or what is kept like one: shipped weights, a subnetwork, a calibration, an ONNX file."""
+
+
+class InUse(CodedResNeXtError, RuntimeError):
+    """A folder that another process is writing; the message names its lock."""
 
 
 class TrainingDiverged(CodedResNeXtError, ArithmeticError):
@@ -43,6 +55,11 @@ class NotEqual(CodedResNeXtError, ArithmeticError):
 
 class RunsFailed(CodedResNeXtError, RuntimeError):
     """Some of several runs that were started side by side stopped; the message names them."""
+
+
+def on_one_line(text: str) -> str:
+    """A text whose control characters are spelled out: a class may have a line break or an escape code in its name."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
 def not_here(what: str, folder: Path) -> str:

@@ -4,11 +4,12 @@ pytest and nbval run in a notebook's folder, papermill in the caller's: nothing 
 the current directory, unless the package was installed without the repository around it.
 """
 
-import json
 import os
+import re
 from pathlib import Path
 
-from .errors import Refused
+from .descriptions import read_json, to_json
+from .errors import BadFile, Refused
 from .files import write_atomically
 
 PACKAGE = Path(__file__).resolve().parent
@@ -35,14 +36,21 @@ OWN_WEIGHTS = OUT / "data" / "weights"  # where what is made for shipped weights
 RAW = Path(os.environ.get("CODED_RESNEXT_DATA", ROOT / "data" / "raw")).resolve()
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name can stand for a file or folder of ours: none that climbs out, hides, or has a drive or a NUL."""
+    return re.fullmatch(r"\w[\w.-]*", name) is not None
+
+
 def remember(kind: str, name: str, path: Path) -> None:
     """Let a name stand for a folder or file anywhere, from now on and in other processes; kept with the runs.
 
     Args:
         kind: "data" or "preset".
     Raises:
-        ValueError: the name stands for another one that is still there.
+        ValueError: the name stands for another one that is still there, or is no plain name.
     """
+    if not is_plain(name):
+        raise Refused(f"{kind} {name!r} must be a plain file name: letters, digits, . _ -")
     known = recall(kind, name)
     if known == path.resolve():
         return
@@ -51,14 +59,18 @@ def remember(kind: str, name: str, path: Path) -> None:
             f"{kind} {name!r} is {known} already, so that its runs are told apart: rename {path}, or "
             f"remove {_entry(kind, name)}"
         )
-    content = json.dumps({"path": str(path.resolve())}, ensure_ascii=False) + "\n"
-    write_atomically(_entry(kind, name), content.encode())
+    write_atomically(_entry(kind, name), to_json({"path": str(path.resolve())}).encode())
 
 
 def recall(kind: str, name: str) -> Path | None:
     """What a name was given to, or None."""
     entry = _entry(kind, name)
-    return Path(json.loads(entry.read_text(encoding="utf-8"))["path"]) if entry.is_file() else None
+    if not is_plain(name) or not entry.is_file():
+        return None
+    path = read_json(entry, "remove it and give the path again").get("path")
+    if not isinstance(path, str):
+        raise BadFile(f"{entry} is damaged (it names no path): remove it and give the path again")
+    return Path(path)
 
 
 def remembered(kind: str) -> list[str]:

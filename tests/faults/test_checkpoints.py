@@ -1,7 +1,6 @@
 """Damaged, foreign and dangerous checkpoints, and a disk that is full."""
 
 import dataclasses
-import json
 import os
 import pickle
 import resource
@@ -10,7 +9,9 @@ import shutil
 import pytest
 import torch
 
+from coded_resnext.descriptions import read_json, to_json
 from coded_resnext.errors import CheckpointError
+from coded_resnext.files import sha256
 from coded_resnext.network.weights import load_weights, read_weights
 from coded_resnext.reproduction.measure.train import train
 from coded_resnext.training.checkpoint import Description, load_checkpoint, run_folder, save_checkpoint
@@ -91,12 +92,10 @@ def test_code_in_an_optimiser_file_is_not_run(folder, monkeypatch):
 
 
 def load_checkpoint_unverified(folder):
-    """As if somebody had also forged the hash."""
-    from coded_resnext.files import sha256
-
-    description = json.loads((folder / "checkpoint.json").read_text())
+    """As if somebody had also forged the hash and the seal."""
+    description = read_json(folder / "checkpoint.json", "")
     description["files"]["optimiser.pt"] = sha256(folder / "optimiser.pt")
-    (folder / "checkpoint.json").write_text(json.dumps(description))
+    (folder / "checkpoint.json").write_text(to_json(description))
     return load_checkpoint(folder)
 
 
@@ -106,7 +105,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
     try:
-        with pytest.raises(OSError, match=r"could not write model\.safetensors.*what was there before is kept"):
+        with pytest.raises(OSError, match=r"could not write \S*model\.safetensors.*what was there before is kept"):
             save_checkpoint(folder, {"w": torch.zeros(5000)}, {}, Description({}, {}, {}, {}, epoch=2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)

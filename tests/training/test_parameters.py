@@ -61,7 +61,14 @@ def test_a_scale_is_full_or_toy(monkeypatch, tmp_path):
         ({"active": {"layer2": 11}}, ValueError, r"active\['layer2'\] must be 1 … 10"),
         ({"exponent": 0.5}, ValueError, "exponent must be at least 1"),
         ({"name": "../elsewhere"}, ValueError, "name must be a plain file name"),
+        ({"name": "run\0"}, ValueError, "name must be a plain file name"),
         ({"layers": []}, ValueError, "layers must be block counts"),
+        ({"learning_rate": float("inf")}, ValueError, "learning_rate must be a finite number, got inf"),
+        ({"stem": "5x5"}, ValueError, "stem must be 3x3 or"),
+        ({"branch_sum": "mean"}, ValueError, "branch_sum must be normalised or raw"),
+        ({"active": {"layer4": 5}}, ValueError, "active must be by stage or block, of .*, got .layer4."),
+        ({"active": {"layer2.2": 5}}, ValueError, "active must be by stage or block"),
+        ({"seed": 2**32}, ValueError, "seed must be at most 4294967295"),
     ],
 )
 def test_bad_parameters(values, error, message):
@@ -70,8 +77,8 @@ def test_bad_parameters(values, error, message):
 
 
 def test_whole_numbers_pass_for_floats_and_lists_for_tuples():
-    built = build(TrainingParameters, {"mu": 2, "layers": [1, 2]}, "here")
-    assert (built.mu, built.layers) == (2.0, (1, 2))
+    built = build(TrainingParameters, {"mu": 2, "layers": [1, 2, 1]}, "here")
+    assert (built.mu, built.layers) == (2.0, (1, 2, 1))
     assert type(built.mu) is float
 
 
@@ -82,6 +89,15 @@ def test_a_notebook_that_was_injected_a_wrong_name_is_stopped():
     assert from_notebook(EvaluationParameters, shell | good, "05").repeats == 3
     with pytest.raises(ValueError, match=r"unknown parameter .repeat..*.repeats."):
         from_notebook(EvaluationParameters, shell | good | {"repeat": 4}, "05")
+
+
+def test_what_parameters_know_of_the_network_is_what_it_has():
+    """They import no torch, and so cannot ask it."""
+    from coded_resnext.network import model, variants
+    from coded_resnext.training import parameters
+
+    assert tuple(model.STEMS) == parameters.STEMS
+    assert tuple(variants.BRANCH_SUMS) == parameters.BRANCH_SUMS
 
 
 def test_unknown_preset():

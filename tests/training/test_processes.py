@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from image_folders import make_folder
 
 from coded_resnext import CodedResNeXt, load_images, paths
+from coded_resnext.descriptions import read_json, to_json
 from coded_resnext.errors import Refused
 from coded_resnext.files import sha256
 from coded_resnext.training import epochs as epochs_of
@@ -101,8 +102,8 @@ def test_going_on_with_more_processes_and_their_evaluation(tmp_path, monkeypatch
     assert "the checkpoint is of 1 process, this is 2: each step has the same images" in said
     shared = load_checkpoint(folder).description
     assert (shared.epoch, shared.processes) == (2, 2)
-    description = json.loads((folder / DESCRIPTION).read_text())
-    (folder / DESCRIPTION).write_text(json.dumps({**description, "metrics": {}}))  # as if stopped before
+    description = read_json(folder / DESCRIPTION, "")
+    (folder / DESCRIPTION).write_text(to_json({**description, "metrics": {}}))  # as if stopped before
     assert fit(parameters, folder=folder).description.metrics == shared.metrics
 
 

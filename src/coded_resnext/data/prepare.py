@@ -6,6 +6,7 @@ antialiasing where it has another size, and normalised.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import Missing, Refused
+from ..descriptions import typed_as
+from ..errors import CheckpointError, Missing, Refused
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
 CENTRE_CROP = 0.875  # evaluation crops this share of the shorter side, the usual 224 of 256
@@ -41,9 +43,21 @@ class Preparation:
     crop: bool = False
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Preparation:
-        """From the `data` of a checkpoint, a card or a manifest."""
-        return cls(data["image_size"], tuple(data["mean"]), tuple(data["std"]), bool(data.get("crop", False)))
+    def of(cls, data: Mapping[str, Any], source: str = "data") -> Preparation:
+        """From the `data` of a checkpoint, a card or a manifest.
+
+        Raises:
+            CheckpointError: naming `source`, for what images cannot be prepared by.
+        """
+        made = typed_as(cls, data, source, "it does not say how images are prepared", CheckpointError)
+        finite = all(map(math.isfinite, (*made.mean, *made.std)))
+        if made.image_size < 1 or made.channels not in MODES or len(made.std) != made.channels or not finite \
+                or min(made.std) <= 0:
+            raise CheckpointError(
+                f"{source} does not say how images are prepared: image_size {made.image_size}, mean {made.mean}, "
+                f"std {made.std}"
+            )
+        return made
 
     @property
     def channels(self) -> int:

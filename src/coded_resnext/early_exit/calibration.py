@@ -7,7 +7,6 @@ Temperatures make confidences honest, channels combine blocks (decoding.py), and
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import paths
+from ..descriptions import read_json, to_json, typed_as
 from ..errors import CheckpointError, Missing, Refused, unknown
 from ..evaluation.prediction import Predictions
 from ..files import write_atomically
@@ -27,6 +27,7 @@ from .channel import BitChannel, evidence, fit_channel
 
 FILE = "calibration.json"
 SCHEMA = 1
+REMEDY = "remove it and calibrate again"
 SOFTMAX = "softmax"  # the name of the network's own head among the blocks
 TEMPERATURES = (1e-3, 1e3)  # searched between these; distances are of the order 1
 
@@ -134,7 +135,7 @@ def weights_hash(model: nn.Module) -> str:
 
 def save_calibration(folder: Path, calibration: Calibration) -> Path:
     """Write a run's calibration.json, whole or not at all."""
-    text = json.dumps({"schema": SCHEMA, **asdict(calibration)}, indent=1, allow_nan=False) + "\n"
+    text = to_json({"schema": SCHEMA, **asdict(calibration)}, sort_keys=False)  # blocks stay in the network's order
     path = folder / FILE
     write_atomically(path, text.encode())
     return path
@@ -167,16 +168,9 @@ def calibration_in(folder: Path, model: nn.Module) -> Calibration | None:
     path = next((path for path in (own / FILE, folder / FILE) if path.is_file()), None)
     if path is None:
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("schema") != SCHEMA:
-            raise Refused(f"this version reads schema {SCHEMA}")
-        calibration = Calibration(
-            channels={name: BitChannel(**values) for name, values in content.pop("channels").items()},
-            targets=tuple(Target(**target) for target in content.pop("targets")),
-            **content,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path.name} is damaged ({error}): remove it and calibrate again") from None
+    content = read_json(path, REMEDY, CheckpointError)
+    if content.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path} has schema {content.get('schema')}, this version reads {SCHEMA}: {REMEDY}")
+    calibration = typed_as(Calibration, content, str(path), REMEDY, CheckpointError)
     calibration.check(model)
     return calibration

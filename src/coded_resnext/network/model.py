@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from PIL import Image
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..codes.scheme import CodingScheme, load_scheme
 from ..data.prepare import Preparation
-from ..errors import Refused
+from ..descriptions import typed_as
+from ..errors import CheckpointError, Refused, unknown
 from .block import CodedBottleneck, coded_sum
 from .norm import BatchNorm2d
 from .variants import BRANCH_SUMS
@@ -74,6 +75,12 @@ class CodedResNeXt(nn.Module):
             raise Refused(f"unknown stem {stem!r}; there are {', '.join(STEMS)}")
         if branch_sum not in BRANCH_SUMS:
             raise Refused(f"unknown branch_sum {branch_sum!r}; there are {', '.join(BRANCH_SUMS)}")
+        for what, count in (
+            ("number of classes", num_classes), ("number of branches", num_branches), ("branch_width", branch_width),
+            ("width", width), ("number of channels", in_channels), *(("number of blocks", n) for n in layers or [0]),
+        ):  # fmt: skip
+            if count < 1:
+                raise Refused(f"the {what} must be above 0, got {count}")
         if not 0 <= drop_branch < 1:
             raise Refused(f"drop_branch is a probability below 1, got {drop_branch}")
         self.options = {
@@ -150,7 +157,7 @@ class CodedResNeXt(nn.Module):
         if kind == RUN:
             return load_checkpoint(path).network()
         card = read_card(path.name)
-        model = build_network(card["network"], card["schemes"])
+        model = build_network(card["network"], card["schemes"], f"the card of {card['name']}")
         load_weights(model, read_shipped(card), card["name"])
         model.knows(card["data"], crop=card["recipe"].get("image_size", 0) > 0)
         return model.eval()
@@ -163,7 +170,7 @@ class CodedResNeXt(nn.Module):
             crop: whether images are cut as those on disk are.
         """
         self.class_names = tuple(data["classes"])
-        self.preparation = Preparation.of({**data, "crop": crop})
+        self.preparation = Preparation.of({**data, "crop": crop}, f"data {data['name']}")
 
     def preprocess(self, images: Image.Image | Sequence[Image.Image]) -> Tensor:
         """One PIL image or several as this network reads them, (B, in_channels, H, W), see `Preparation`.
@@ -375,10 +382,47 @@ def class_mask(schemes: Mapping[str, CodingScheme], classes: Iterable[int]) -> d
     return masks
 
 
-def build_network(network: Mapping[str, Any], schemes: Mapping[str, list[str]]) -> CodedResNeXt:
-    """The network that a checkpoint describes, with fresh weights."""
+class Options(TypedDict):
+    """`CodedResNeXt.options`."""
+
+    layers: list[int]
+    num_classes: int
+    num_branches: int
+    branch_width: int
+    width: NotRequired[int]
+    stem: NotRequired[str]
+    in_channels: NotRequired[int]
+    drop_branch: NotRequired[float]
+    branch_sum: NotRequired[str]
+
+
+def check_options(network: Mapping[str, Any], source: str) -> Options:
+    """Options of a network that a file describes.
+
+    Raises:
+        CheckpointError: one that is missing, of another type, or unknown.
+    """
+    options = typed_as(Options, network, source, "it describes no network of this version", CheckpointError)
+    for key in options:
+        if key not in Options.__annotations__:
+            raise CheckpointError(unknown("option", key, Options.__annotations__, source))
+    return options
+
+
+def build_network(
+    network: Mapping[str, Any], schemes: Mapping[str, list[str]], source: str = "network"
+) -> CodedResNeXt:
+    """The network that a checkpoint describes, with fresh weights.
+
+    Raises:
+        ValueError: naming `source`, for what is no network.
+    """
+    options = check_options(network, source)
     coded = {place: CodingScheme.from_text("\n".join(words), source=place) for place, words in schemes.items()}
-    return CodedResNeXt(**network, schemes=coded)
+    try:
+        return CodedResNeXt(**options, schemes=coded)
+    except Refused as error:
+        raise CheckpointError(f"{source} describes no network: {error}") from None
 
 
 def describe_schemes(model: CodedResNeXt) -> dict[str, list[str]]:

@@ -7,22 +7,51 @@ the file is, how it was trained, which record measured it, and what storing it i
 from __future__ import annotations
 
 import difflib
-import json
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .. import paths
+from ..descriptions import read_json, typed_as
 from ..errors import CheckpointError, Missing, Refused, not_here, unknown
-from ..files import sha256
 
 WEIGHTS_FILE = "model.safetensors"  # of a run's folder, and of a subnetwork's
 DESCRIPTION, MANIFEST = "checkpoint.json", "manifest.json"  # what makes a folder a run's, and what a subnetwork's
 SHIPPED, RUN, SUBNETWORK, ONNX = "shipped weights", "run", "subnetwork", "ONNX file"  # what a name may be of
+
+
+class Data(TypedDict):
+    """What a network was trained on: `mean` and `std` by channel, 0 … 1."""
+
+    name: str
+    classes: list[str]
+    mean: list[float]
+    std: list[float]
+    image_size: int
+
+
+class Recipe(TypedDict):
+    """What is needed here of training parameters."""
+
+    epochs: int
+    image_size: NotRequired[int]
+
+
+class Card(TypedDict):
+    """What is needed of a card; `checkpoint` is the hash of what the weights were filed from."""
+
+    name: str
+    sha256: str
+    checkpoint: str
+    recipe: Recipe
+    network: dict[str, Any]
+    schemes: dict[str, list[str]]
+    data: Data
 
 
 class Named(NamedTuple):
@@ -84,16 +113,21 @@ def is_shipped(name: str) -> bool:
     return card_path(name).is_file()
 
 
-def read_card(name: str) -> dict[str, Any]:
+def read_card(name: str) -> Card:
     """The card of shipped weights.
 
     Args:
         name: of the file, or less: "cifar10-small" is its coded network of seed 0, "cifar10-small-plain" the plain one.
     Raises:
         ValueError: an unknown name, with the closest known ones.
+        CheckpointError: a damaged card, or one of other weights.
     """
     if full := _full_name(name):
-        return json.loads(card_path(full).read_text(encoding="utf-8"))
+        path, remedy = card_path(full), "restore it from the repository"
+        card = typed_as(Card, read_json(path, remedy, CheckpointError), str(path), remedy, CheckpointError)
+        if card["name"] != full:
+            raise CheckpointError(f"{path} is the card of {card['name']!r}: {remedy}")
+        return card
     known = sorted(path.stem for path in paths.WEIGHTS.glob("*.json"))
     if not known:
         raise Refused(not_here("weights", paths.WEIGHTS))
@@ -112,16 +146,18 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def read_shipped(card: Mapping[str, Any]) -> dict[str, Tensor]:
+def read_shipped(card: Card) -> dict[str, Tensor]:
     """The state dict that a card names, in float32.
 
     Raises:
         CheckpointError: a file that is not what the card says.
     """
     path = weights_path(card["name"])
-    if sha256(path) != card["sha256"]:
-        raise CheckpointError(f"{path.name} is not the file that its card names: restore both from the repository")
-    return {key: full_precision(value) for key, value in read_weights(path).items()}
+    if not path.is_file():
+        raise Missing(f"{path} is missing, its card is there: restore both from the repository")
+    otherwise = "is not the file that its card names: restore both from the repository"
+    weights = read_weights(path, card["sha256"], otherwise)
+    return {key: full_precision(value) for key, value in weights.items()}
 
 
 def weights_path(name: str) -> Path:
@@ -134,18 +170,23 @@ def card_path(name: str) -> Path:
     return paths.WEIGHTS / f"{name}.json"
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, expected: str | None = None, otherwise: str = "") -> dict[str, Tensor]:
     """A state dict from a safetensors file.
 
+    Args:
+        expected: sha256 of the very bytes that are read: a file may be replaced after it was looked at.
+        otherwise: what is said of a file with another.
     Raises:
-        CheckpointError: a pickle, which is never opened because it may run code, or a damaged file.
+        CheckpointError: a pickle, which is never opened because it may run code, a damaged file, or another than
+            `expected`.
     """
+    content = path.read_bytes()
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise CheckpointError(f"{path} {otherwise}")
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load(content)
     except SafetensorError as error:
-        with open(path, "rb") as file:
-            start = file.read(2)
-        if start[:1] == b"\x80" or start == b"PK":  # pickle's protocol mark; torch.save's zip
+        if content[:1] == b"\x80" or content[:2] == b"PK":  # pickle's protocol mark; torch.save's zip
             raise CheckpointError(f"{path} is a pickle, which can run code when opened: use safetensors") from None
         raise CheckpointError(f"{path} is no whole safetensors file ({error})") from None
 
@@ -157,10 +198,12 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
         CheckpointError: naming the first tensor that is missing, superfluous or of another shape.
     """
     own = model.state_dict()
-    for key in [*own, *weights]:
+    for key in dict.fromkeys((*own, *weights)):
         has = tuple(weights[key].shape) if key in weights else "nothing"
         needs = tuple(own[key].shape) if key in own else "nothing"
         if has != needs:
             raise CheckpointError(f"{source} is from another network: {key} is {has} there and {needs} here")
+        if weights[key].is_floating_point() != own[key].is_floating_point():
+            raise CheckpointError(f"{source} has {key} as {weights[key].dtype}, the network has {own[key].dtype}")
     model.to(next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point()))
     model.load_state_dict(dict(weights))

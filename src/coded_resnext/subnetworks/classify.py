@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.folders import image_files
 from ..data.prepare import MODES, Preparation, read_image
-from ..errors import CodedResNeXtError, Missing
+from ..errors import CodedResNeXtError, Missing, on_one_line
 from ..network.decoding import codeword_distances
 from ..network.model import CodedResNeXt
 from ..network.weights import ONNX, RUN, SHIPPED, SUBNETWORK, find_model
@@ -48,6 +48,9 @@ class Answer:
 
     def in_words(self) -> str:
         """One line."""
+        return on_one_line(self._in_words())
+
+    def _in_words(self) -> str:
         if self.logit is not None:
             if self.threshold is None:
                 return f"{self.name} with logit {self.logit:.3f}; no threshold is known"

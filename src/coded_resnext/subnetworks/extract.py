@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..codes.scheme import CodingScheme
-from ..errors import NotEqual, Refused
+from ..errors import NotEqual, Refused, unknown
 from ..network.model import CodedResNeXt, class_mask
 
 # Largest difference between the masked and the cut network in float64, over the largest value. Both are the same sums
@@ -43,8 +43,14 @@ class Subnetwork(CodedResNeXt):
     """
 
     def __init__(self, options: Mapping[str, Any], codewords: Mapping[str, np.ndarray], classes: Sequence[int]) -> None:
+        needed = options["num_branches"]
+        for name, rows in codewords.items():
+            if rows.shape[1] != needed:
+                raise Refused(f"codewords of {name} have {rows.shape[1]} bits, the network has {needed} branches")
         cut = {name: (int(rows[0].sum()), int(rows.any(axis=0).sum())) for name, rows in codewords.items()}
         super().__init__(**{**options, "num_classes": len(classes), "drop_branch": 0.0}, cut=cut)  # none is spare
+        if strange := [name for name in codewords if name not in self.block_names]:
+            raise Refused(unknown("block", strange[0], self.block_names))
         self.classes = tuple(classes)
         self.codewords = dict(codewords)
         self.check: dict[str, Any] | None = None

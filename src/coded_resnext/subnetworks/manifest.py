@@ -7,7 +7,7 @@ build the network, to prepare an image for it and to read its answer. An ONNX fi
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,16 @@ import safetensors.torch
 
 from ..codes.scheme import word_text
 from ..data.prepare import Preparation
+from ..descriptions import from_json, read_json, to_json, typed_as
 from ..errors import CheckpointError, Missing, Refused, unknown
 from ..files import sha256, write_atomically
 from ..network.cost import count_parameters, multiply_adds
-from ..network.model import CodedResNeXt
+from ..network.model import CodedResNeXt, check_options
 from ..network.weights import MANIFEST, WEIGHTS_FILE, load_weights, read_weights
 from .extract import Subnetwork
 
 FORMAT = 1
+REMEDY = "export it again"
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,8 @@ class Manifest:
     check: dict[str, Any]
 
     def to_json(self, **more: str) -> str:
-        """As text, with `more` beside it."""
-        content = {"format": FORMAT, **dataclasses.asdict(self), **more}
-        return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        """As sealed text, with `more` beside it."""
+        return to_json({"format": FORMAT, **dataclasses.asdict(self), **more})
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Manifest:
@@ -69,11 +70,14 @@ class Manifest:
         Raises:
             CheckpointError: naming `source`, for what is no manifest, of another format, or at odds with itself.
         """
-        content = _read(text, source)
-        fields = [field.name for field in dataclasses.fields(cls)]
-        if missing := [name for name in fields if name not in content]:
-            raise CheckpointError(f"{source} has no {missing[0]!r}: it is no manifest of a subnetwork. Export it again")
-        manifest = cls(**{name: content[name] for name in fields})
+        return cls.from_content(from_json(text, source, REMEDY, CheckpointError), source)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], source: str) -> Manifest:
+        """The same from what JSON says."""
+        if (has := content.get("format")) != FORMAT:
+            raise CheckpointError(f"{source} has format {has}, this version reads {FORMAT}: {REMEDY}")
+        manifest = typed_as(cls, content, source, REMEDY, CheckpointError)
         counts = {
             "classes": len(manifest.classes),
             "class_names": len(manifest.class_names),
@@ -85,9 +89,10 @@ class Manifest:
                     f"{source} is at odds with itself: {len(manifest.classes)} classes, but {count} {what}. "
                     "Export it again"
                 )
-        return dataclasses.replace(
-            manifest, classes=tuple(manifest.classes), class_names=tuple(manifest.class_names)
-        )  # fmt: skip
+        for name, rows in manifest.codewords.items():
+            if len(set(map(len, rows))) > 1 or not all(re.fullmatch("[01]*1[01]*", row) for row in rows):
+                raise CheckpointError(f"{source}: {name} has no codewords but {', '.join(rows)[:80]}. Export it again")
+        return manifest
 
 
 def describe(
@@ -140,13 +145,14 @@ def read_manifest(folder: Path) -> Manifest:
     for file in (path, folder / WEIGHTS_FILE):
         if not file.is_file():
             raise Missing(f"{folder} is no subnetwork: there is no {file.name}. Make one with export --out")
-    text = path.read_text(encoding="utf-8")
-    if _read(text, str(path)).get("weights") != sha256(folder / WEIGHTS_FILE):
+    content = read_json(path, REMEDY, CheckpointError)
+    manifest = Manifest.from_content(content, str(path))
+    if content.get("weights") != sha256(folder / WEIGHTS_FILE):
         raise CheckpointError(
             f"{folder / WEIGHTS_FILE} is not the file that {MANIFEST} names: it was cut short, changed, or is another "
             "subnetwork's. Export it again"
         )
-    return Manifest.from_json(text, str(path))
+    return manifest
 
 
 def load_subnetwork(path: str | Path) -> Subnetwork:
@@ -160,10 +166,14 @@ def load_subnetwork(path: str | Path) -> Subnetwork:
     """
     folder = Path(path)
     manifest = read_manifest(folder)
+    options = check_options(manifest.network, str(folder / MANIFEST))
     codewords = {name: np.array([[c == "1" for c in row] for row in rows]) for name, rows in manifest.codewords.items()}
-    subnetwork = Subnetwork(manifest.network, codewords, manifest.classes)
+    try:
+        subnetwork = Subnetwork(options, codewords, manifest.classes)
+    except Refused as error:
+        raise CheckpointError(f"{folder / MANIFEST} describes no subnetwork ({error}): {REMEDY}") from None
     load_weights(subnetwork, read_weights(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE))
-    subnetwork.class_names, subnetwork.preparation = manifest.class_names, Preparation.of(manifest.data)
+    subnetwork.class_names, subnetwork.preparation = manifest.class_names, Preparation.of(manifest.data, str(folder))
     return subnetwork.eval()
 
 
@@ -189,14 +199,3 @@ def _with_shares(part: Any, whole: Any, *keys: str) -> dict[str, float]:
         numbers[key] = getattr(part, key)
         numbers[f"{key}_percent"] = round(100 * getattr(part, key) / getattr(whole, key), 2)
     return numbers
-
-
-def _read(text: str, source: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{source} is damaged ({error}): export it again") from None
-    has = content.get("format") if isinstance(content, dict) else None
-    if has != FORMAT:
-        raise CheckpointError(f"{source} has format {has}, this version reads {FORMAT}: export it again")
-    return content

@@ -6,6 +6,7 @@ are asked for, are outputs of their own, named after their blocks.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from importlib import import_module, metadata
@@ -29,6 +30,7 @@ OPSET = 20
 INPUT, LOGITS, ENERGIES = "images", "logits", "energies of "  # names in the ONNX graph
 ANY_BATCH = "batch"
 METADATA = "coded_resnext"  # the key under which an ONNX file carries its manifest
+SEAL = "coded_resnext_sha256"  # that of its last entry, the hash of all bytes before it
 PRODUCERS = ("torch", "onnx", "onnxscript")
 # Of the largest value, as for the cut itself: the same sums in float32, in the order of another library.
 TOLERANCE = 1e-4
@@ -101,7 +103,37 @@ def export_onnx(
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
     _check(content, model, image_size, batch)
-    write_atomically(path, content)
+    write_atomically(path, sealed(content))
+
+
+def sealed(content: bytes) -> bytes:
+    """An ONNX file with one more entry of metadata behind it, see SEAL; runtimes read it as any other.
+
+    By the rules of protobuf a message is still one when a field's entry is appended, so no library has to read or write
+    the rest, and what is hashed is every byte of it.
+    """
+    return content + _seal_entry(hashlib.sha256(content).hexdigest())
+
+
+def _seal_entry(value: str) -> bytes:
+    fields = ((0x0A, SEAL.encode()), (0x12, value.encode()))  # key and value of StringStringEntryProto, as lengths
+    pair = b"".join(bytes((tag, len(text))) + text for tag, text in fields)
+    return bytes((0x72, len(pair))) + pair  # field 14 of ModelProto, metadata_props
+
+
+def _is_sealed(content: bytes, source: str) -> bool:
+    """Whether a file carries its hash.
+
+    Raises:
+        CheckpointError: another hash than it has.
+    """
+    size = len(_seal_entry("0" * 64))
+    body, entry = content[:-size], content[-size:]
+    if SEAL.encode() not in entry:
+        return False
+    if entry != _seal_entry(hashlib.sha256(body).hexdigest()):
+        raise CheckpointError(f"{source} is damaged (its content is not what it was sealed with): export it again")
+    return True
 
 
 class OnnxNetwork:
@@ -115,14 +147,16 @@ class OnnxNetwork:
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: a file that is no ONNX file, or one of another network.
+        CheckpointError: a file that is no ONNX file, damaged, or one of another network.
         ValueError: onnxruntime is not installed.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise Missing(f"there is no file {path}")
-        self.session = session(path.read_bytes(), str(path))
+        content = path.read_bytes()
+        is_sealed = _is_sealed(content, str(path))
+        self.session = session(content, str(path))
         notes = self.session.get_modelmeta().custom_metadata_map
         outputs = {output.name: output.shape for output in self.session.get_outputs()}
         if METADATA not in notes or LOGITS not in outputs:
@@ -130,13 +164,18 @@ class OnnxNetwork:
                 f"{path} is an ONNX file of another network: it carries no manifest. "
                 "Write one with python -m coded_resnext export --onnx"
             )
+        if not is_sealed:  # unlike a folder's weights, its own are named by nothing else
+            raise CheckpointError(
+                f"{path} carries no hash of its content: an earlier version wrote it, or another program rewrote it, "
+                "and its answers may have changed. Export it again"
+            )
         self.manifest = Manifest.from_json(notes[METADATA], str(path))
         self.class_names = self.manifest.class_names
-        self.preparation = Preparation.of(self.manifest.data)
+        self.preparation = Preparation.of(self.manifest.data, str(path))
         data, needs = self.manifest.data, self.session.get_inputs()[0].shape[1:]
         wanted = {
             "logits": (outputs[LOGITS][1:], [len(self.manifest.classes)]),
-            "images": (needs, [self.manifest.network["in_channels"], data["image_size"], data["image_size"]]),
+            "images": (needs, [len(data["mean"]), data["image_size"], data["image_size"]]),
         }
         for what, (has, says) in wanted.items():
             if has != says:

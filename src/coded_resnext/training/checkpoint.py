@@ -8,21 +8,22 @@ ones and commits by one rename; a process killed at any moment leaves the old ch
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import json
 import os
-import pickle
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from .. import paths
-from ..errors import CheckpointError, Refused
+from .. import locks, paths
+from ..descriptions import from_json, to_json, typed_as
+from ..errors import CheckpointError, InUse, Refused
 from ..files import sha256, write_atomically
 from ..network.model import CodedResNeXt, build_network
 from ..network.weights import (
@@ -30,6 +31,7 @@ from ..network.weights import (
     RUN,
     SHIPPED,
     WEIGHTS_FILE,
+    Data,
     find_model,
     is_shipped,
     load_weights,
@@ -40,6 +42,11 @@ from ..network.weights import (
 
 OPTIMISER = "optimiser.pt"
 NEW = ".new"
+REMEDY = "train again with --force"
+
+
+class _Files(TypedDict):
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Description:
     parameters: dict[str, Any]
     network: dict[str, Any]
     schemes: dict[str, list[str]]
-    data: dict[str, Any]
+    data: Data
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -91,20 +98,25 @@ class Checkpoint:
         return self.description.epoch == self.description.parameters["epochs"]
 
     def weights(self) -> dict[str, Tensor]:
-        """The state dict."""
-        return read_weights(self.folder / WEIGHTS_FILE)
+        """The state dict.
+
+        Raises:
+            CheckpointError: other weights than the checkpoint was read with, since training went on.
+        """
+        otherwise = f"is no longer what {DESCRIPTION} named: it was trained on or changed meanwhile. Load it again"
+        return read_weights(self.folder / WEIGHTS_FILE, self.weights_hash, otherwise)
 
     def optimiser(self) -> dict[str, Any]:
         """The optimiser's state dict; no code in the file is run."""
         path = self.folder / OPTIMISER
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise CheckpointError(f"{path.name} cannot be read safely ({error}): train again with --force") from None
+        except Exception as error:  # what torch, zipfile and its own unpickler raise for bad bytes has no other base
+            raise CheckpointError(f"{path} cannot be read safely ({error}): {REMEDY}") from None
 
     def network(self) -> CodedResNeXt:
         """The trained network, in evaluation mode on the CPU."""
-        model = build_network(self.description.network, self.description.schemes)
+        model = build_network(self.description.network, self.description.schemes, str(self.folder))
         load_weights(model, self.weights(), str(self.folder / WEIGHTS_FILE))
         model.knows(self.description.data, crop=self.description.parameters.get("image_size", 0) > 0)
         return model.eval()
@@ -120,6 +132,8 @@ def save_checkpoint(
 ) -> str:
     """Replace a run's checkpoint, all or nothing; returns the weights' sha256.
 
+    The caller holds the folder's lock where another process may write it too.
+
     Raises:
         OSError: for instance a full disk; the previous checkpoint is kept.
     """
@@ -129,17 +143,17 @@ def save_checkpoint(
         WEIGHTS_FILE: safetensors.torch.save({key: value.contiguous() for key, value in weights.items()}),
         OPTIMISER: buffer.getvalue(),
     }
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     try:
         for name, content in contents.items():
             write_atomically(folder / (name + NEW), content)
-        hashes = {name: sha256(folder / (name + NEW)) for name in contents}
-        text = json.dumps({**asdict(description), "files": hashes}, indent=1, sort_keys=True) + "\n"
+        text = to_json({**asdict(description), "files": hashes})
         write_atomically(folder / (DESCRIPTION + NEW), text.encode())  # from here on the new one counts
     except OSError:
         for name in (*contents, DESCRIPTION):
             (folder / (name + NEW)).unlink(missing_ok=True)
         raise
-    _settle(folder)
+    settle(folder)
     return hashes[WEIGHTS_FILE]
 
 
@@ -150,31 +164,29 @@ def load_checkpoint(folder: str | Path) -> Checkpoint | None:
         CheckpointError: files that are damaged, cut short or of another checkpoint.
     """
     folder = Path(folder)
-    _settle(folder)
+    _see_settled(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text)
-        files = content.pop("files")
-        known = {field.name for field in fields(Description)}
-        description = Description(**{key: value for key, value in content.items() if key in known})
-        weights_hash = files[WEIGHTS_FILE]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): train again with --force") from None
+    text = path.read_bytes()
+    content = from_json(text, str(path), REMEDY, CheckpointError)
+    files = typed_as(_Files, content, str(path), REMEDY, CheckpointError)["files"]
+    if set(files) != {WEIGHTS_FILE, OPTIMISER}:
+        raise CheckpointError(f"{path} is damaged (it names {', '.join(files) or 'no file'}): {REMEDY}")
+    description = typed_as(Description, content, str(path), REMEDY, CheckpointError)
     for name, expected in files.items():
         file = folder / name
+        if file.is_file() and sha256(file) == expected:
+            continue
+        if (folder / (DESCRIPTION + NEW)).is_file() or path.read_bytes() != text:
+            return load_checkpoint(folder)  # training goes on, and is just replacing all three
         if not file.is_file():
-            raise CheckpointError(f"{file} is missing, {DESCRIPTION} names it: train again with --force")
-        if sha256(file) != expected:
-            if path.read_text(encoding="utf-8") != text:  # training goes on, and has just replaced all three
-                return load_checkpoint(folder)
-            raise CheckpointError(
-                f"{file} is not the file that {DESCRIPTION} names: it was cut short, changed, or comes from another "
-                f"checkpoint. Restore it, or train again with --force"
-            )
-    return Checkpoint(folder, description, weights_hash)
+            raise CheckpointError(f"{file} is missing, {DESCRIPTION} names it: {REMEDY}")
+        raise CheckpointError(
+            f"{file} is not the file that {DESCRIPTION} names: it was cut short, changed, or comes from another "
+            f"checkpoint. Restore it, or {REMEDY}"
+        )
+    return Checkpoint(folder, description, files[WEIGHTS_FILE])
 
 
 def named_checkpoint(name: str | Path) -> Checkpoint:
@@ -200,13 +212,35 @@ def trained_checkpoint(preset: str, name: str) -> Checkpoint | None:
     return shipped_checkpoint(f"{preset}-{name}") if is_shipped(f"{preset}-{name}") else None
 
 
-def _settle(folder: Path) -> None:
-    """Finish an update that was committed; one that was not is overwritten by the next."""
+def settle(folder: Path) -> None:
+    """Finish an update that was committed; one that was not is overwritten by the next.
+
+    The caller holds the folder's lock where another process may write it too.
+    """
     if not (folder / (DESCRIPTION + NEW)).is_file():
         return
     for name in (WEIGHTS_FILE, OPTIMISER, DESCRIPTION):  # the description last: until it moves, this can be repeated
-        with contextlib.suppress(FileNotFoundError):  # moved before, or by another process just now
+        with contextlib.suppress(FileNotFoundError):  # moved before
             os.replace(folder / (name + NEW), folder / name)
+
+
+def _see_settled(folder: Path) -> None:
+    """Settle what a killed process has left; what belongs to a living one is its own to settle, and is waited for.
+
+    A reader that moved a living process's files could move those of the next update, which was not committed yet.
+
+    Raises:
+        InUse: a process that lives and does not finish.
+    """
+    end = time.monotonic() + locks.PATIENCE
+    while (folder / (DESCRIPTION + NEW)).is_file():
+        try:
+            with locks.held(folder, patience=0):
+                settle(folder)
+        except InUse:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 class ShippedCheckpoint(Checkpoint):

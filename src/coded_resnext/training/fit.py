@@ -8,9 +8,11 @@ bit on a CPU at the same thread count, as one that never stopped.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,15 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from ..codes.scheme import CodingScheme
 from ..data.sets import ImageSet, load_images, other_classes, spread
-from ..errors import CheckpointError, Refused, TrainingDiverged
+from ..errors import CheckpointError, InUse, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
+from ..files import forget_temporary
+from ..locks import held
 from ..network.decoding import decode
 from ..network.devices import describe_device, full_float32, tuned_convolutions
 from ..network.model import CodedResNeXt, build_network, describe_schemes
 from ..network.weights import load_weights
-from .checkpoint import Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint
+from .checkpoint import REMEDY, Checkpoint, Description, load_checkpoint, run_folder, save_checkpoint, settle
 from .epochs import Epochs, average_statistics
 from .ingredients import (
     choose_schemes,
@@ -63,16 +67,28 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
         ValueError: data or sizes that do not fit together.
         CheckpointError: a checkpoint that is damaged or was made with other parameters.
         TrainingDiverged: the loss became NaN or infinite, with the epoch and step.
+        InUse: another process is training this run.
     """
     folder = folder or run_folder(parameters.preset, parameters.name)
     checkpoint = None if force else _matching_checkpoint(folder, parameters)
-    if checkpoint and checkpoint.finished and checkpoint.description.metrics:
+    if _is_complete(checkpoint):
         return checkpoint
 
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the others wait while the first one designs schemes
     own_statistics = DistributedDataParallelKwargs(broadcast_buffers=False)  # see average_statistics
     # Told that there is no GPU, or torchrun's CPU processes stay alone.
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience, own_statistics])
+    with _alone_in(folder, accelerator):
+        checkpoint = None if force else _matching_checkpoint(folder, parameters)  # as it is now
+        if not _is_complete(checkpoint):
+            _train(parameters, folder, checkpoint, accelerator)
+    return load_checkpoint(folder)
+
+
+def _train(
+    parameters: TrainingParameters, folder: Path, checkpoint: Checkpoint | None, accelerator: Accelerator
+) -> None:
+    """Train from a checkpoint, or from the beginning, to the last epoch and the metrics."""
     device = accelerator.device
     train, held = training_images(
         parameters, load_images(parameters.data, "train", image_size=parameters.image_size, seed=parameters.seed)
@@ -101,7 +117,10 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
         decayed(model, parameters), parameters.learning_rate, parameters.momentum, nesterov=parameters.momentum > 0
     )
     if checkpoint:
-        optimiser.load_state_dict(checkpoint.optimiser())
+        try:
+            optimiser.load_state_dict(checkpoint.optimiser())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the optimiser of {folder} is another network's ({error}): {REMEDY}") from None
     history: list[dict[str, Any]] = checkpoint.description.history if checkpoint else []
     earlier_seconds = checkpoint.description.seconds if checkpoint else 0.0
     begun = time.perf_counter()
@@ -156,7 +175,32 @@ def fit(parameters: TrainingParameters, *, folder: Path | None = None, force: bo
     if accelerator.is_main_process:
         save({f"test_{key}": value for key, value in answers.items()} | {"clean_train_accuracy": clean})
     accelerator.wait_for_everyone()
-    return load_checkpoint(folder)
+
+
+def _is_complete(checkpoint: Checkpoint | None) -> bool:
+    return checkpoint is not None and checkpoint.finished and bool(checkpoint.description.metrics)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Hold a run's folder: the first process does it for all of one training, and all end if it cannot.
+
+    Raises:
+        InUse: another training of this run.
+        OSError: a folder that cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        answer: list[Exception | None] = [None]
+        if accelerator.is_main_process:
+            try:
+                stack.enter_context(held(folder))
+                settle(folder)
+                forget_temporary(folder)
+            except (InUse, OSError) as error:
+                answer = [error]
+        if error := broadcast_object_list(answer)[0]:
+            raise error
+        yield
 
 
 def _agreed_schemes(

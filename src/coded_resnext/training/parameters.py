@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .. import paths
 from ..errors import Refused, WrongType, unknown
 
 T = TypeVar("T")
+STEMS = ("3x3", "3x3/2", "7x7/2")  # those of CodedResNeXt, which imports torch
+BRANCH_SUMS = ("normalised", "raw", "concatenated")
+LARGEST_SEED = 2**32 - 1  # that scikit-learn takes
 HOW = ("workers", "compile", "evaluate_every")  # suit a machine or a reader, and are no part of a run's recipe
 
 
@@ -92,6 +97,8 @@ class TrainingParameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            _require(not isinstance(value, float) or math.isfinite(value), key, "a finite number", value)
         positive = (
             "num_branches", "branch_width", "width", "epochs", "learning_rate", "batch_size", "norm_batch",
             "evaluate_every",
@@ -114,11 +121,18 @@ class TrainingParameters:
             self.batch_size % self.norm_batch == 0, "batch_size", f"a multiple of norm_batch {self.norm_batch}",
             self.batch_size,
         )  # fmt: skip
+        _require(self.seed <= LARGEST_SEED, "seed", f"at most {LARGEST_SEED}", self.seed)
+        _require(self.stem in STEMS, "stem", " or ".join(STEMS), self.stem)
+        _require(self.branch_sum in BRANCH_SUMS, "branch_sum", " or ".join(BRANCH_SUMS), self.branch_sum)
+        blocks = {f"layer{s}": count for s, count in enumerate(self.layers, start=1)}
         for place, ones in self.active.items():
+            stage, dot, block = place.partition(".")
+            there = stage in blocks and (not dot or (block.isdecimal() and int(block) < blocks[stage]))
+            _require(there or not self.coded, "active", f"by stage or block, of {', '.join(blocks)}", place)
             _require(0 < ones <= self.num_branches, f"active[{place!r}]", f"1 … {self.num_branches}", ones)
         for key in ("preset", "name"):
             value = getattr(self, key)
-            _require(re.fullmatch(r"\w[\w.-]*", value), key, "a plain file name", value)
+            _require(paths.is_plain(value), key, "a plain file name", value)
 
 
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -131,7 +145,7 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     defaults = to_plain(kind())
     for key in values:
         if key not in defaults:
-            raise Refused(unknown("parameter", key, defaults, where))
+            raise Refused(unknown("parameter", str(key), defaults, where))
     checked = {key: typed(key, value, defaults[key], where) for key, value in values.items()}
     try:
         return kind(**checked)
@@ -182,10 +196,11 @@ def typed(key: str, value: Any, default: Any, where: str) -> Any:
     if fits and isinstance(default, dict):
         fits = all(type(k) is str and type(v) is int for k, v in value.items())
     if not fits:
-        raise WrongType(f"{where}: parameter {key!r} must be like {default!r}, got {value!r} ({type(value).__name__})")
+        got = reprlib.repr(value)  # what a file says may be large
+        raise WrongType(f"{where}: parameter {key!r} must be like {default!r}, got {got} ({type(value).__name__})")
     return value
 
 
 def _require(holds: object, key: str, expected: str, value: object) -> None:
     if not holds:
-        raise Refused(f"{key} must be {expected}, got {value!r}")
+        raise Refused(f"{key} must be {expected}, got {reprlib.repr(value)}")

@@ -22,8 +22,8 @@ from coded_resnext.errors import NotebookFailed
 from coded_resnext.paths import NOTEBOOKS, ROOT
 from coded_resnext.reproduction.notebooks import reproduce as notebooks
 from coded_resnext.reproduction.notebooks.reproduce import is_done, reproduce, units
-from coded_resnext.reproduction.notebooks.strict import check_parameters, default_parameters, notebook_names, run
-from coded_resnext.reproduction.records.presets import EvaluationParameters
+from coded_resnext.reproduction.notebooks.strict import check_parameters, default_parameters, run
+from coded_resnext.reproduction.records.presets import EvaluationParameters, notebook_names
 from coded_resnext.training.parameters import TrainingParameters, build, to_plain
 
 NAMES = notebook_names()

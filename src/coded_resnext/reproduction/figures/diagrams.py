@@ -25,6 +25,7 @@ from .style import (
     WIDTH,
     canvas,
     finish_grid,
+    shown_name,
     styled,
 )
 
@@ -105,7 +106,8 @@ def codebook(scheme: CodingScheme, names: Sequence[str] | None = None) -> Figure
     figure, axes = canvas("branch", "" if names else "class", height=height)
     axes.pcolormesh(scheme.words, cmap=BITS, edgecolor=NEUTRAL, linewidth=0.5)
     axes.invert_yaxis()
-    axes.set_yticks(np.arange(scheme.num_classes) + 0.5, names or range(scheme.num_classes))
+    labels = list(map(shown_name, names)) if names else range(scheme.num_classes)
+    axes.set_yticks(np.arange(scheme.num_classes) + 0.5, labels)
     axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
     axes.tick_params(length=0)
     axes.grid(False)

@@ -16,7 +16,7 @@ from PIL import Image
 from ...codes.scheme import CodingScheme, load_scheme, scheme_path
 from ...errors import NothingToShow
 from ..records.records import Record, piece
-from .style import PAPER_COLOUR, WIDTH, canvas, short_name, styled
+from .style import PAPER_COLOUR, WIDTH, canvas, short_name, shown_name, styled
 
 SHADES = "Blues"
 MOST = 1.2  # energies above are as dark: a codeword asks for 1
@@ -97,7 +97,7 @@ def energies_by_class(
             axes.grid(False)
         line[0].set_ylabel(kind)
         if len(names) <= NAMED:
-            line[0].set_yticks(np.arange(len(names)) + 0.5, names, fontsize=5)
+            line[0].set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)), fontsize=5)
             line[0].tick_params(length=0)
     figure.supxlabel("branch", fontsize=7)
     bar = figure.colorbar(picture, ax=grid, extend="max", aspect=30, pad=0.01)
@@ -112,7 +112,7 @@ def energies_of_images(record: Record, schemes: Mapping[str, CodingScheme]) -> F
     Args:
         record: of stage "early", with example images.
     """
-    classes, thresholds = piece(record, "classes"), piece(record, "thresholds")
+    classes, thresholds = list(map(shown_name, piece(record, "classes"))), piece(record, "thresholds")
     first: dict[str, dict[str, Any]] = {}
     for example in piece(record, "examples"):
         first.setdefault(example["group"], example)
@@ -197,7 +197,7 @@ def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: st
             color="black", linewidth=1.1,
         )  # fmt: skip
     axes.invert_yaxis()
-    axes.set_yticks(np.arange(len(names)) + 0.5, names)
+    axes.set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)))
     axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
     axes.tick_params(length=0)
     axes.grid(False)

@@ -227,7 +227,7 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for ax, (picture, caption) in zip(axes, row, strict=False):
             ax.imshow(picture, cmap="gray")
-            ax.set_title(caption, fontsize="x-small", pad=2)
+            ax.set_title(caption.replace("$", r"\$"), fontsize="x-small", pad=2)
     return figure
 
 

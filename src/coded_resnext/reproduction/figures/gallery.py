@@ -43,6 +43,8 @@ def tabulate(stem: str, preset: str) -> pd.DataFrame:
     """Write one table into figures/<preset>/, and return it. Raises as `draw` does."""
     table = _make(TABLES, stem, preset)
     save_table(table, preset, stem)
+    if any("$" in str(value) for value in table.to_numpy().flat):  # a class's name, which a notebook would typeset
+        pd.set_option("display.html.use_mathjax", False)
     return table
 
 

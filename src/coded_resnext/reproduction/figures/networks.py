@@ -21,6 +21,7 @@ from .style import (
     PAPER_COLOUR,
     WIDTH,
     short_name,
+    shown_name,
     styled,
 )
 
@@ -70,7 +71,7 @@ def class_paths(
         one, two: of `kept_shares`.
     """
     blocks, branches = block_names(record), record["parameters"]["num_branches"]
-    first, second, *_ = classes
+    first, second = map(shown_name, classes[:2])
     figure = Figure((WIDTH, 3.3))
     panels = figure.subplots(2, 1)
     for axes, pair, kept, title in (

@@ -32,6 +32,7 @@ from .style import (
     label_points,
     paper_box,
     points,
+    shown_name,
     source,
     styled,
 )
@@ -265,7 +266,7 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
     points(axes, table)
     axes.vlines(table["recall"], table["precision"], table["precision_out"], color=LEADER, linewidth=0.5)
     axes.margins(x=0.12, y=0.1)
-    label_points(axes, table["recall"], table["precision"], table["class"])
+    label_points(axes, table["recall"], table["precision"], table["class"].map(shown_name))
     return figure
 
 
@@ -328,7 +329,7 @@ def logit_histograms(
             axes.stairs(share, histogram["edges"], fill=True, color=colour, alpha=0.3)
             axes.stairs(share, histogram["edges"], color=colour, linewidth=0.8, label=label)
         axes.axvline(thresholds[histogram["class"]], color="black", linestyle="--", linewidth=0.8, label="threshold")
-        axes.set_title(histogram["class"], fontsize="medium")
+        axes.set_title(shown_name(histogram["class"]), fontsize="medium")
         axes.locator_params(nbins=4)
     xlabel = f"logit of the class's classifier, seed {seed}"
     return finish_grid(figure, grid[len(histograms) :], xlabel, "share of images (%)")

@@ -35,6 +35,7 @@ IN_DISTRIBUTION = "#56B4E9"
 OUT_OF_DISTRIBUTION = "#CC79A7"
 PAPER_COLOUR = "#999999"
 LEADER = "#c0c0c0"
+LONGEST_NAME = 24  # characters of a class's name that figures show
 # Tol's muted scheme, told apart like those above and mixed up with none: classes, policies and ablations.
 ONE_CLASS, ANOTHER_CLASS, BOTH_CLASSES = "#88CCEE", "#DDCC77", "#117733"
 NO_LOSS_COLOUR = "#882255"
@@ -127,6 +128,12 @@ def points(axes: Axes, table: pd.DataFrame) -> None:
     for precision, label, look in looks:
         if table[precision].notna().any():
             axes.scatter(table["recall"], table[precision], zorder=3, label=label, **look)
+
+
+def shown_name(name: str) -> str:
+    """A class's name as figures have it: on one line, not too long, and a dollar sign is no formula."""
+    line = " ".join(name.split())
+    return (line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…").replace("$", r"\$")
 
 
 def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from ... import paths
+from ...errors import on_one_line
 from ...files import write_atomically
 
 
 def as_text(frame: pd.DataFrame) -> str:
     """A table with aligned columns, for the terminal."""
-    columns = [[str(name), *cells] for name, cells in _cells(frame)]
+    columns = [[*map(on_one_line, (str(name), *cells))] for name, cells in _cells(frame)]
     widths = [max(map(len, column)) for column in columns]
     to_left = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     align: list[Callable[[str, int], str]] = [str.ljust if left else str.rjust for left in to_left]
@@ -26,9 +28,16 @@ def as_text(frame: pd.DataFrame) -> str:
 def as_markdown(frame: pd.DataFrame) -> str:
     """A table for a README: numbers to the right."""
     columns = [[str(name), *cells] for name, cells in _cells(frame)]
-    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in zip(*columns, strict=True)]
+    rows = [" | ".join(map(_in_markdown, row)) for row in zip(*columns, strict=True)]
     rule = "|".join("--:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame)
     return "\n".join([f"| {rows[0]} |", f"|{rule}|", *(f"| {row} |" for row in rows[1:])]) + "\n"
+
+
+def _in_markdown(cell: str) -> str:
+    """A cell that is shown as it is: a class may be called `<b>`, $x$ or a|b."""
+    cell = re.sub(r"&(?=#?\w+;)|<(?=[A-Za-z/!?])", lambda mark: {"&": "&amp;", "<": "&lt;"}[mark[0]], cell)
+    cell = re.sub(r"\\(?=[!-/:-@\[-`{-~])|[|$*`\[\]~]", lambda mark: f"\\{mark[0]}", cell)
+    return re.sub(r"\r\n|[\r\n]", "<br>", cell)
 
 
 def save_table(frame: pd.DataFrame, preset: str, stem: str) -> tuple[Path, Path]:

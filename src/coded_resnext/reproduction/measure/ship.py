@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ... import paths
+from ...descriptions import to_json
 from ...early_exit.calibration import FILE, Calibration
 from ...errors import Refused
 from ...evaluation.prediction import predict
@@ -82,8 +82,7 @@ def file_weights(preset: str, run: str) -> dict[str, Any]:
         "schemes": description.schemes,
         "data": description.data,
     }
-    text = json.dumps(card, indent=1, sort_keys=True) + "\n"
-    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, text.encode())
+    write_atomically(paths.OWN_WEIGHTS / card_path(name).name, to_json(card).encode())
     return card
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -86,12 +87,19 @@ def side_by_side(jobs: Mapping[str, Callable[[], object]], at_once: int) -> dict
 
 def _in_process(name: str, job: Callable[[], object], threads: int) -> None:
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, initializer=_limit_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(threads,)) as pool:
         pool.submit(_named, name, job).result()
 
 
-def _limit_threads(threads: int) -> None:
+def _begin(threads: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch reads it when it is imported; kernels inherit it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's process would go on alone when the one that started it was killed, and then wait for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _named(name: str, job: Callable[[], object]) -> None:

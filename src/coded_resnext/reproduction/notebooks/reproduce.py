@@ -11,14 +11,18 @@ import hashlib
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ... import paths
-from ...files import sha256, write_atomically
+from ...descriptions import read_json, to_json, typed_as
+from ...errors import BadFile
+from ...files import forget_temporary, sha256, write_atomically
+from ...locks import held
 from ...training.parameters import to_plain
 from ..measure.side_by_side import side_by_side
 from ..records.presets import load_preset, preset_path, shipped_presets
@@ -35,7 +39,16 @@ SHOWS = {  # the stages whose records a notebook shows; what it has not written 
     "10_early_exit": ("exits",),
     "11_paper_vs_ours": ("accuracy", "specialisation", "binary", "early"),
 }
+REPEATED = "the notebook is run again"
 MOST_AT_ONCE = 4  # trainings side by side on a CPU, each with its share of the cores: small networks use few well
+
+
+class _Stamp(TypedDict):
+    """What a unit read, as two hashes, and the hashes of what it wrote."""
+
+    inputs: str
+    records: str
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -60,19 +73,15 @@ def reproduce(preset: str, *, force: bool = False) -> None:
 
     Raises:
         ValueError: an unknown preset or notebook.
+        InUse: another process reproduces this preset into this folder.
         NotebookFailed: a cell raised; what was finished before stays and is not repeated. The other trainings go on to
             their end first.
     """
-    for notebook, group in itertools.groupby(units(preset), key=lambda unit: unit.notebook):
-        work = list(group)
-        at_once = min(MOST_AT_ONCE, os.cpu_count() or 1, len(work)) if notebook == TRAIN and not _has_gpu() else 1
-        if at_once == 1:
-            for unit in work:
-                _execute(unit, force)
-            continue
-        jobs = {unit.name.removeprefix(f"{TRAIN}-"): functools.partial(_execute, unit, force) for unit in work}
-        for error in side_by_side(jobs, at_once).values():
-            raise error
+    work = units(preset)
+    with held(paths.RUNS / preset / "notebooks"):
+        forget_temporary(paths.RUNS / preset / "notebooks")
+        for notebook, group in itertools.groupby(work, key=lambda unit: unit.notebook):
+            _execute_all(notebook, list(group), force)
     from ..figures.claims import claims
     from ..figures.text import as_text
 
@@ -80,6 +89,17 @@ def reproduce(preset: str, *, force: bool = False) -> None:
     if preset not in shipped_presets():  # images of one's own are not the paper's
         table = table[table["ours"].notna()].drop(columns=["paper", "verdict"])
     print(f"\n{as_text(table)}")
+
+
+def _execute_all(notebook: str, work: list[Unit], force: bool) -> None:
+    at_once = min(MOST_AT_ONCE, os.cpu_count() or 1, len(work)) if notebook == TRAIN and not _has_gpu() else 1
+    if at_once == 1:
+        for unit in work:
+            _execute(unit, force)
+        return
+    jobs = {unit.name.removeprefix(f"{TRAIN}-"): functools.partial(_execute, unit, force) for unit in work}
+    for error in side_by_side(jobs, at_once).values():
+        raise error
 
 
 def _execute(unit: Unit, force: bool) -> None:
@@ -98,7 +118,7 @@ def _execute(unit: Unit, force: bool) -> None:
         "records": _records(unit),
         "outputs": {str(path.relative_to(paths.OUT)): sha256(path) for path in outputs},
     }
-    write_atomically(unit.executed.with_suffix(".json"), json.dumps(stamp, indent=1, sort_keys=True).encode())
+    write_atomically(unit.executed.with_suffix(".json"), to_json(stamp).encode())
     print(f"{unit.name:32}  {time.perf_counter() - begun:.0f} s", flush=True)
 
 
@@ -126,8 +146,12 @@ def is_done(unit: Unit) -> bool:
     path = unit.executed.with_suffix(".json")
     if not path.is_file():
         return False
-    stamp = json.loads(path.read_text(encoding="utf-8"))
-    if (stamp["inputs"], stamp.get("records")) != (_inputs(unit), _records(unit)):
+    try:
+        stamp = typed_as(_Stamp, read_json(path, REPEATED), str(path), REPEATED)
+    except BadFile as error:
+        print(f"note: {error}", file=sys.stderr, flush=True)
+        return False
+    if (stamp["inputs"], stamp["records"]) != (_inputs(unit), _records(unit)):
         return False
     outputs = {paths.OUT / name: known for name, known in stamp["outputs"].items()}
     return all(path.is_file() and sha256(path) == known for path, known in outputs.items())

@@ -18,12 +18,9 @@ import nbformat
 from ... import paths
 from ...errors import NotebookFailed, Refused, not_here, unknown
 from ...training.parameters import typed
+from ..records.presets import notebook_names
 
 KERNEL = "python3"
-
-
-def notebook_names() -> list[str]:
-    return sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
 
 
 def default_parameters(name: str) -> dict[str, Any]:
@@ -87,8 +84,7 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
 
 
 def read_notebook(name: str) -> nbformat.NotebookNode:
-    path = paths.NOTEBOOKS / f"{name}.ipynb"
-    if not path.is_file():
-        names = notebook_names()
+    names = notebook_names()
+    if name not in names:
         raise Refused(unknown("notebook", name, names) if names else not_here("notebooks", paths.NOTEBOOKS))
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4)

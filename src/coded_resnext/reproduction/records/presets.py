@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from ... import paths
-from ...errors import Missing, Refused, not_here, unknown
+from ...descriptions import from_yaml
+from ...errors import BadFile, Missing, Refused, not_here, unknown
 from ...files import write_atomically
 from ...training.parameters import TrainingParameters, _require, build, differences, recipe, to_plain
 
@@ -25,7 +25,6 @@ KEYS = {
     "title": str, "about": str, "scale": str, "folder": str,
     "training": dict, "runs": dict, "notebooks": list, "settings": dict,
 }  # fmt: skip
-PLAIN = r"\w[\w.-]*"
 OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
     "03_train", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding", "09_subnetworks",
     "10_early_exit",
@@ -108,8 +107,8 @@ def preset_path(name: str) -> Path:
     Raises:
         ValueError: an unknown preset, with the closest known names.
     """
-    path = paths.PRESETS / f"{name}.yaml"
-    if not path.is_file():
+    path = paths.PRESETS / f"{name}.yaml" if paths.is_plain(name) else None
+    if path is not None and not path.is_file():
         path = paths.recall("preset", name)
     if path is None or not path.is_file():
         names = preset_names()
@@ -131,7 +130,7 @@ def preset_name(given: str) -> str:
         raise Missing(f"there is no preset file {path}")
     if path.resolve().parent == paths.PRESETS.resolve():
         return path.stem
-    if not re.fullmatch(PLAIN, path.stem):
+    if not paths.is_plain(path.stem):
         raise Refused(f"{path}: runs are filed under a preset's name, so it must be plain: letters, digits, . _ -")
     if path.stem in shipped_presets():
         raise Refused(f"{path}: the repository has a preset {path.stem!r}: give the file another name")
@@ -140,35 +139,45 @@ def preset_name(given: str) -> str:
         place = path.parent / folder
         if not place.is_dir():
             raise Missing(f"{path} names the folder {folder}, which is not there")
-        paths.remember("data", content["training"].get("data", path.stem), place)
+        paths.remember("data", str(content["training"].get("data", path.stem)), place)
     paths.remember("preset", path.stem, path)
     return path.stem
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A preset file's content, whose keys are known.
+    """A preset file's content, whose keys and notebooks are known.
 
     Raises:
-        ValueError: broken YAML, an unknown key or a missing one.
+        BadFile: broken YAML, an unknown key or a missing one, a value of another type, an unknown notebook.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    content = from_yaml(path.read_bytes(), str(path))
     where = f"preset {path.stem}"
     if not isinstance(content, dict):
-        raise Refused(f"{path} is no preset: expected the keys {', '.join(KEYS)}")
+        raise BadFile(f"{path} is no preset: expected the keys {', '.join(KEYS)}")
     for key in content:
         if key not in KEYS:
-            raise Refused(unknown("key", str(key), KEYS, where))
+            raise BadFile(unknown("key", str(key), KEYS, where))
     for key, kind in KEYS.items():
         if key not in content and key in ("training", "runs"):
-            raise Refused(f"{where} has no {key!r}: {path}")
+            raise BadFile(f"{where} has no {key!r}: {path}")
         if key in content and not isinstance(content[key], kind):
-            raise Refused(f"{where}: {key!r} must be a {kind.__name__}, got {content[key]!r}")
+            raise BadFile(f"{where}: {key!r} must be a {kind.__name__}, got {reprlib.repr(content[key])}")
+    of_runs, of_notebooks = content["runs"], content.get("settings", {})
+    for name, changes in (*of_runs.items(), *of_notebooks.items()):
+        if not isinstance(name, str) or not isinstance(changes, dict | None):
+            raise BadFile(f"{where}: {name!r} must be a name with parameters, got {reprlib.repr(changes)}")
+    known = notebook_names()  # none where the package was installed without its repository
+    for name in (*content.get("notebooks", ()), *of_notebooks):
+        if not isinstance(name, str) or (known and name not in known):
+            raise BadFile(unknown("notebook", str(name), known, where))
     if not content["runs"]:
-        raise Refused(f"{where} lists no run: {path}")
+        raise BadFile(f"{where} lists no run: {path}")
     return content
+
+
+def notebook_names() -> list[str]:
+    """Those of the repository."""
+    return sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
 
 
 def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:

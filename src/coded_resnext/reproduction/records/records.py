@@ -6,7 +6,6 @@ and hold no host name, user name or absolute path.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -17,10 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ... import paths
-from ...errors import Refused
+from ...descriptions import read_json, to_json, typed_as
+from ...errors import BadFile, Refused
 from ...files import write_atomically
 
 SCHEMA = 1
@@ -30,7 +30,17 @@ GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "RE
 
 Record = Mapping[str, Any]
 
+
 SHOWN_DROP = 0.5  # percentage points: the target whose exits are shown
+
+
+class Needed(TypedDict):
+    """What every record has."""
+
+    stage: str
+    name: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -102,9 +112,9 @@ def write_record(
         "seconds": round(beginning.elapsed() if seconds is None else seconds, 1),
         **more,
     }
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(record_path(preset, stage, name), text.encode())
-    return json.loads(text)
+    path = record_path(preset, stage, name)
+    write_atomically(path, to_json(content).encode())
+    return _read(path)
 
 
 def record_path(preset: str, stage: str, name: str) -> Path:
@@ -174,13 +184,11 @@ def _git(*arguments: str) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise Refused(f"record {path.name} is damaged ({error}): remove it and repeat its stage") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        has = content.get("schema") if isinstance(content, dict) else None
-        raise Refused(f"record {path.name} has schema {has}, this version reads {SCHEMA}: repeat its stage")
+    what = f"record {path.name}"
+    content = read_json(path, "remove it and repeat its stage", source=what)
+    if (has := content.get("schema")) != SCHEMA:
+        raise BadFile(f"{what} has schema {has}, this version reads {SCHEMA}: repeat its stage")
+    typed_as(Needed, content, what, "remove it and repeat its stage")
     return content
 
 
