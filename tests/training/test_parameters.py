@@ -101,7 +101,7 @@ def test_what_parameters_know_of_the_network_is_what_it_has():
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"unknown preset 'digit'; did you mean 'digits'\?"):
+    with pytest.raises(ValueError, match=r"unknown preset 'digit'; did you mean 'digits' or 'digits-codes'\?"):
         load_preset("digit")
     with pytest.raises(ValueError, match="unknown preset 'digit'"):
         EvaluationParameters(preset="digit")
