@@ -26,7 +26,7 @@ $(error which preset? make $(firstword $(MAKECMDGOALS)) PRESET=$(lastword $(MAKE
 endif
 endif
 
-.PHONY: help reproduce figures test test-slow test-browser lint cifar-gpu rehearse-gpu lab publish schemes bench clean
+.PHONY: help reproduce figures test test-slow test-browser lint cifar-gpu rehearse-gpu lab publish pages docs schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
@@ -36,6 +36,8 @@ help:
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
 	@echo 'make rehearse-gpu   what scripts/gpu does on a card, here with tiny settings; ten minutes'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git, its claims into the README'
+	@echo 'make pages       the README'"'"'s results, docs/claims and docs/compute.md again from the records'
+	@echo 'make docs        all pages and notebooks as a site that opens from the disk: build/site/index.html'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -73,6 +75,14 @@ lint: $(INSTALLED)
 
 publish: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext publish $(PRESET)
+
+pages: $(INSTALLED)
+	@$(PYTHON) -m coded_resnext pages
+
+docs: $(INSTALLED)
+	@$(PYTHON) -c 'import furo, latex2mathml, myst_nb' 2>/dev/null || $(PYTHON) -m pip install --quiet -e '.[docs]'
+	$(PYTHON) -m sphinx -q -W --keep-going -b html -d build/doctrees -c docs . build/site
+	@echo build/site/index.html
 
 schemes: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -e '.[design]'

@@ -1,5 +1,6 @@
 """What installs the project agrees with itself."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import drawn
+import nbformat
 import pytest
 import torch
 import yaml
@@ -180,3 +182,39 @@ def test_torch_hub_finds_the_networks():
     model = torch.hub.load(str(ROOT), "pretrained", "cifar10-small", source="local")
     assert model.class_names[3] == "cat"
     assert model(model.preprocess(Image.new("RGB", (64, 48), "red"))).shape == (1, 10)
+
+
+WITHOUT_TORCH = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in ('torch', 'timm') else find(name, *rest)
+"""
+
+
+@pytest.mark.parametrize("name", ["01_code_design", "11_paper_vs_ours"])
+def test_notebooks_on_binder_need_no_torch(name, tmp_path):
+    """What is installed there draws from records."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    environment = {**os.environ, "CODED_RESNEXT_OUT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH + code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_binder_has_what_the_project_asks_for():
+    python, *packages = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())["dependencies"]
+    assert Requirement(project()["name"] + project()["requires-python"]).specifier.contains(python.split("=")[1])
+    there = {line.replace("-base", "") for line in packages}
+    wanted = [*project()["dependencies"], *project()["optional-dependencies"]["reproduction"]]
+    names = {Requirement(line).name for line in there}
+    assert "torch" not in names
+    assert {line for line in wanted if Requirement(line).name in names} <= there
+
+
+def test_what_archives_are_told_is_what_is_cited():
+    archive = json.loads((ROOT / ".zenodo.json").read_text())
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for key in ("title", "version", "license"):
+        assert archive[key] == cited[key]
+    assert archive["version"] == project()["version"]
+    assert archive["creators"] == [{"name": author["name"]} for author in project()["authors"]]

@@ -275,6 +275,12 @@ def _rounds(text: str) -> int:
     return int(text)
 
 
+def _pages(options: argparse.Namespace) -> None:
+    from .reproduction.figures.documents import write_documents
+
+    print("\n".join(map(str, write_documents())))
+
+
 class Command(NamedTuple):
     """A command: what --help says of it, what it runs, its arguments as argparse takes them, and an example of them."""
 
@@ -372,6 +378,7 @@ COMMANDS = {
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
         _argument("--rounds", type=_rounds, default=30, help="alternations that are timed, 2 at least"),
     ), "--rounds 30"),
+    "pages": Command("write the README's results and the pages of docs/ from the records", _pages, (), ""),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,), "digits"),
 }  # fmt: skip
 

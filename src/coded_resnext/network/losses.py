@@ -13,7 +13,7 @@ from ..errors import Refused
 
 
 class CodingLoss(nn.Module):
-    """Σ over coded blocks of the mean over samples of (1/N) Σ_n | r·E(t̄_n) − w_kn |^exponent, equation 5.
+    """Σ over coded blocks of the mean over samples of `(1/N) Σ_n |r·E(t̄_n) − w_kn|^exponent`, equation 5.
 
     The training loss is `total_loss`.
 

@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours, one by one, and the README's table."""
+"""The paper's numbers beside ours, one by one."""
 
 import pandas as pd
 import pytest
@@ -6,7 +6,7 @@ from made_up import decoding, point, removal, write, write_binary, write_everyth
 
 from coded_resnext import paths
 from coded_resnext.reproduction.figures import comparison as module
-from coded_resnext.reproduction.figures.comparison import comparison, readme_table, write_readme
+from coded_resnext.reproduction.figures.comparison import comparison
 from coded_resnext.reproduction.figures.tables import early_table
 
 pytestmark = pytest.mark.usefixtures("no_records")
@@ -96,23 +96,6 @@ def test_a_verdict_weighs_the_errors_of_both_sides(ours, verdict):
 def test_numbers_may_differ_by_what_was_not_printed(read_from, paper, allowed):
     row = pd.Series({"metric": "lowest recall", "read_from": read_from, "paper": paper})
     assert module._allowed(row) == pytest.approx(allowed)
-
-
-def test_the_readme_gets_its_table_between_the_marks(monkeypatch, tmp_path):
-    write_everything()
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    write_readme()
-    text = readme.read_text()
-    assert text == f"before\n<!-- results -->\n{readme_table()}<!-- /results -->\nafter\n"
-    assert "| accuracy, coded | level | 94.41 | 95.00 ±" in text
-    assert "digits (toy; 1000 test images)" in text
-    assert "(1 run, power " in text
-    assert "concatenation" not in text  # run by no preset that is shown
-    readme.write_text("no marks")
-    with pytest.raises(ValueError, match="needs the lines <!-- results -->"):
-        write_readme()
 
 
 def test_removals_beyond_ours_are_not_run():

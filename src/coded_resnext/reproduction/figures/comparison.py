@@ -12,17 +12,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ... import paths
 from ...codes.scheme import first_stage, load_scheme
-from ...errors import Refused
-from ...files import write_atomically
 from ..records.intervals import error95, wilson
 from ..records.paper import SAME_IN_PAPER, paper
 from ..records.presets import FULL, load_preset
 from ..records.records import metric, piece, read_stage
 from .claims import claims
 from .tables import accuracy_table, binary_table, early_table, removal_table
-from .text import as_markdown
 
 OF_NO_RUN = ("table-1", "table-3", "table-4", "kept-parameters", "computation", "published-schemes")
 ITEMS = (*OF_NO_RUN, "table-2", "figure-2a", "figure-2b", "figure-2c", "figure-4", "figure-5", "figure-6", "figure-8",
@@ -35,13 +31,6 @@ TEST_IMAGES = {"CIFAR-10": 10_000, "CIFAR-100": 10_000, "ImageNet": 50_000}
 READ_BY_EYE = 0.5  # how far a number read off a plot may be from what was measured there
 AGREES, DIFFERS, NOT_RUN = "agrees", "differs", "not run"
 OTHER_DATA, OTHER_NETWORK = "other data", "other network"
-README_PRESETS = {
-    "cifar10": "CIFAR-10",
-    "cifar10-60-epochs": "CIFAR-10, 60 epochs",
-    "cifar10-small": "CIFAR-10, small",
-    "digits": "digits",
-}
-MARKS = "<!-- results -->\n", "<!-- /results -->"
 
 
 class Ours(NamedTuple):
@@ -114,48 +103,6 @@ def table_2(preset: str) -> pd.DataFrame:
     whole = pd.concat([part for part in rows if not part.empty], ignore_index=True)
     column = f"paper, {theirs['data_set'].iloc[0]}"
     return whole.assign(**{column: whole["kind"].map(numbers)}).astype({"runs": "Int64", "images": "Int64"})
-
-
-def readme_table() -> str:
-    """The claims beside the records of the CIFAR presets and the digits, as Markdown."""
-    columns = {}
-    for preset, title in README_PRESETS.items():
-        table = claims(preset).set_index("claim")
-        columns.setdefault("", table["row"])
-        columns.setdefault("paper, CIFAR-10", table["paper"])
-        if table["runs"].notna().any():
-            scale = table["scale"].iloc[0].partition(",")[0]
-            columns[f"{title} ({scale}; {table['images'].max()} test images)"] = table.apply(_cell, axis=1)
-    rows = pd.DataFrame(columns)
-    return as_markdown(rows[(rows.iloc[:, 2:] != NOT_RUN).any(axis=1)].reset_index(names="claim"))
-
-
-def write_readme() -> None:
-    """Put `readme_table` between the README's two marks.
-
-    Raises:
-        ValueError: a README without the marks.
-    """
-    readme = paths.ROOT / "README.md"
-    start, end = MARKS
-    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise Refused(f"README.md has no place for results: it needs the lines {start.strip()} and {end}")
-    write_atomically(readme, f"{before}{start}{readme_table()}{end}{after}".encode())
-
-
-def _cell(row: pd.Series) -> str:
-    if pd.isna(row["ours"]):
-        return row["verdict"]
-    if pd.isna(row["runs"]):  # counted
-        return f"{row['ours']:.1f}: {row['verdict']}"
-    runs = f"{row['runs']} run" + "s" * (row["runs"] > 1)
-    what = ", over classes" if row["over"] == "classes" else ""
-    paired = f", paired by {row['paired'].replace(' and ', ', ')}" if row["paired"] and row["verdict"] else ""
-    chance = "" if pd.isna(row["power"]) else f", power {row['power']:.0f} %"
-    verdict = f": {row['verdict']}" if row["verdict"] else ""
-    return f"{row['ours']:.2f} ± {row['error']:.2f} ({runs}{what}{paired}{chance}){verdict}"
 
 
 def _verdict(row: pd.Series, data_set: str | None, same_network: bool) -> str:

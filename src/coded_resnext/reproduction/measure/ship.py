@@ -18,7 +18,7 @@ from ...files import sha256, write_atomically
 from ...network.devices import full_float32
 from ...network.model import build_network
 from ...network.weights import card_path, full_precision, load_weights, weights_path
-from ...training.checkpoint import ShippedCheckpoint, load_checkpoint, named_checkpoint, run_folder
+from ...training.checkpoint import Checkpoint, ShippedCheckpoint, load_checkpoint, named_checkpoint, run_folder
 from ...training.run import Run
 from ..records.records import read_record, record_path
 from .exits import calibrate_run
@@ -35,7 +35,11 @@ def calibrate_named(name: str | Path) -> tuple[Calibration, Path]:
     Raises:
         ValueError: an unknown name, a plain network, or one that held no images out.
     """
-    checkpoint = named_checkpoint(name)
+    return calibrate_checkpoint(named_checkpoint(name))
+
+
+def calibrate_checkpoint(checkpoint: Checkpoint) -> tuple[Calibration, Path]:
+    """As `calibrate_named`, of a checkpoint that was read."""
     folder = checkpoint.folder
     if isinstance(checkpoint, ShippedCheckpoint):
         folder = paths.OWN_WEIGHTS / folder.name

@@ -6,7 +6,7 @@ import nbformat
 
 from ... import paths
 from ...files import write_atomically
-from ..figures.comparison import write_readme
+from ..figures.documents import write_documents
 from .reproduce import Unit, units
 from .strict import KERNEL, read_notebook
 
@@ -15,7 +15,7 @@ def publish(preset: str) -> list[str]:
     """Copy the outputs of a reproduction into the notebooks in git, without anything that changes from run to run.
 
     Progress (stderr), execution times, host paths in metadata and injected parameters stay behind. 03_train
-    shows its first run. The README gets its table of results anew.
+    shows its first run. The README's results and the pages of docs/ are written anew.
 
     Returns:
         The notebooks that were rewritten.
@@ -44,5 +44,5 @@ def publish(preset: str) -> list[str]:
             "language_info": {"name": "python"},
         }
         write_atomically(paths.NOTEBOOKS / f"{name}.ipynb", (nbformat.writes(notebook) + "\n").encode())
-    write_readme()
+    write_documents()
     return list(done)

@@ -30,6 +30,7 @@ from .strict import check_parameters, default_parameters, read_notebook, run
 
 TRAIN = "03_train"
 SHOWS = {  # the stages whose records a notebook shows; what it has not written itself may come from git
+    "00_tour": (),
     "04_accuracy": ("accuracy",),
     "05_specialisation": ("specialisation",),
     "06_binary_classifiers": ("binary",),

@@ -26,7 +26,9 @@ from ...files import write_atomically
 SCHEMA = 1
 # Names the commit of which a copy is an unchanged export. Git is not asked then: the copy may lie in another checkout.
 COMMIT = "CODED_RESNEXT_COMMIT"
-GENERATED = ("data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md")  # what the commands rewrite
+GENERATED = (  # what the commands rewrite
+    "data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md", "docs/claims", "docs/compute.md",
+)  # fmt: skip
 
 Record = Mapping[str, Any]
 

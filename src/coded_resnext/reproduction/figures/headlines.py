@@ -1,0 +1,107 @@
+"""What the README says of the results: six of the claims, and what a path owes to what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..records.records import read_stage
+from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, PLAIN, claims
+from .tables import controls_table
+from .text import as_markdown
+
+SHOWN_PRESETS = {
+    "cifar10": "CIFAR-10",
+    "cifar10-60-epochs": "CIFAR-10, 60 epochs",
+    "cifar10-small": "CIFAR-10, small",
+    "digits": "digits",
+}
+MARKS = {"agrees": "✓", "differs": "✗", "undecided": "?"}
+OWED_ON = "cifar10-small"  # the digits are too easy: there even a plain network's paths stand alone
+
+
+class Headline(NamedTuple):
+    """A row of the README: what it says, the claim that it is, and the page of that claim."""
+
+    says: str
+    claim: str
+    page: str
+
+
+HEADLINES = (
+    Headline("accuracy, coded less plain", "coded minus plain: nothing is lost", "accuracy"),
+    Headline(
+        "accuracy lost by removing a block's active rather than inactive branches",
+        "removing active branches hurts more than inactive", "specialisation",
+    ),
+    Headline("precision of a class's path alone", "binary classifiers, mean precision", "binary-classifiers"),
+    Headline(
+        "class named right by the first coded block", "early decoding by the first coded block", "early-decoding"
+    ),
+    Headline(
+        "precision that a path gains by branch dropping", "binary precision gained by branch dropping",
+        "branch-dropping",
+    ),
+    Headline(
+        "parameters that a class's path saves, of the paper's network",
+        "parameters that one class's path saves, of CIFAR-10's network", "parameters-saved",
+    ),
+)  # fmt: skip
+
+
+def title(preset: str) -> str:
+    """What a preset is called in a heading."""
+    return SHOWN_PRESETS.get(preset, preset)
+
+
+def headline_table() -> str:
+    """Six claims as Markdown: the paper's number, then ours of each preset that was run."""
+    columns: dict[str, list[str]] = {}
+    for preset in SHOWN_PRESETS:
+        table = claims(preset).set_index("claim")
+        if not table["runs"].notna().any():
+            continue
+        columns.setdefault("paper", [table.loc[row.claim, "paper"] for row in HEADLINES])
+        most = table["runs"].max()
+        columns[f"{title(preset)} (n = {most})"] = [headline_cell(table.loc[row.claim], most) for row in HEADLINES]
+    says = [f"[{row.says}](docs/claims/{row.page}.md)" for row in HEADLINES]
+    return as_markdown(pd.DataFrame({"percent, or points": says, **columns}))
+
+
+def headline_cell(row: pd.Series, most: int) -> str:
+    """A number with its 95 % error and the mark of its verdict; of how many runs, where it is fewer than `most`."""
+    if pd.isna(row["ours"]):
+        return row["verdict"]
+    if row["row"] == COUNT:
+        verdict = row["verdict"]
+        for word, mark in MARKS.items():
+            verdict = verdict.replace(word, mark)
+        return f"{row['ours']:.1f} {verdict}"
+    mark = MARKS.get(row["verdict"].split(" ")[0])
+    fewer = f"(n = {row['runs']})" if row["runs"] < most else None
+    return " ".join(filter(None, (f"{row['ours']:.1f} ± {row['error']:.1f}", mark, fewer)))
+
+
+def owed() -> str:
+    """Three sentences: how well a class's path stands alone, and what takes that away."""
+    table = controls_table(read_stage(OWED_ON, "binary"))
+    runs = table.groupby("kind")["runs"].first()
+    mean = 100 * table.groupby(["kind", "cut"])["average_precision"].mean()
+    own = mean[CODED, "own codeword"]
+    lost = {
+        "to branch dropping in training": own - mean[NO_DROPPING, "own codeword"],
+        "to the coding loss": own - mean[NO_LOSS, "own codeword"],
+        "to its own codeword rather than another's": own - mean[CODED, "another codeword"],
+    }
+    most, *between, least = sorted(lost, key=lost.__getitem__, reverse=True)
+    return (
+        f"On CIFAR-10, in our small network, a class's path alone has a mean average precision of {own:.1f} %, and "
+        f"{mean[CODED, 'another codeword']:.1f} % when it is cut by another class's codeword (n = {runs[CODED]}). "
+        f"The same cut has {mean[NO_LOSS, 'own codeword']:.1f} % in a network trained without the coding loss "
+        f"(n = {runs[NO_LOSS]}), {mean[NO_DROPPING, 'own codeword']:.1f} % in one trained without branch dropping "
+        f"(n = {runs[NO_DROPPING]}), and {mean[PLAIN, 'own codeword']:.1f} % in a plain network, which had neither "
+        f"(n = {runs[PLAIN]}). "
+        f"So a path owes most {most} ({lost[most]:.1f} points), then "
+        f"{', then '.join(f'{what} ({lost[what]:.1f})' for what in between)}, and least {least} ({lost[least]:.1f}).\n"
+    )
