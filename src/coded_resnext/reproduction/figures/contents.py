@@ -66,18 +66,22 @@ def overview() -> str:
         f"| item | {CIFAR_10} | {CIFAR_100} | {IMAGENET} |", "|---|---|---|---|",
         *(_item(item, presets) for item in ITEMS),
         "", "*(toy)*: a smaller network, fewer epochs or fewer images than the paper's; how much is said above.",
-        "", "## Every figure", "",
+        "",
     ]  # fmt: skip
-    for stem in FIGURES:
+    notebook = ""
+    for stem, item in FIGURES.items():
+        if item.notebook != notebook:
+            notebook = item.notebook
+            lines += [f"## [{notebook}](../notebooks/{notebook}.ipynb)", ""]
         having = [preset for preset in presets if stem in _there(FIGURES, preset.name)]
-        if having:
-            first, *others = having
-            lines += _figure(stem, first.name, f"{first.name}/")
-            if others:
-                also = ", ".join(f"[{preset.title}]({preset.name}/{stem}.png)" for preset in others)
-                lines += [f"Also of {also}.", ""]
-        else:
+        if not having:
             lines += [f"### {heading(stem)}", "", f"Missing: {_reason(stem, _richest(presets), FIGURES)}.", ""]
+            continue
+        first, *others = having
+        lines += _figure(stem, first.name, f"{first.name}/")
+        if others and _of_runs(stem):
+            also = ", ".join(f"[{preset.title}]({preset.name}/{stem}.png)" for preset in others)
+            lines += [f"Also of {also}.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -104,7 +108,7 @@ def preset_page(name: str) -> str:
         lines += ["## Tables", ""]
         for stem in tables:
             links = f"[read]({stem}.md), [csv]({stem}.csv)"
-            lines += [f"* **{stem}** ({links}): {caption(stem, name, drawn=False)} {_made(stem, name)}"]
+            lines += [f"* **{stem}** ({links}): {caption(stem, name, drawn=False)} {_made(stem, name, '')}"]
         lines += [""]
     if missing:
         lines += ["## Missing", "", *(f"* **{stem}**: {_reason(stem, name, items)}." for stem, items in missing)]
@@ -117,7 +121,7 @@ def _figure(stem: str, preset: str, folder: str) -> list[str]:
         f"### {heading(stem)}", "",
         f"![{alt}]({folder}{stem}.png)", "",
         caption(stem, preset, drawn=True), "",
-        f"[{stem}.pdf]({folder}{stem}.pdf). {_made(stem, preset)}", "",
+        f"[{stem}.pdf]({folder}{stem}.pdf). {_made(stem, preset, folder)}", "",
     ]  # fmt: skip
 
 
@@ -134,15 +138,16 @@ def _with_data(preset: str) -> list[str]:
     return lines
 
 
-def _made(stem: str, preset: str) -> str:
+def _made(stem: str, preset: str, folder: str) -> str:
     """Notebook, records and the command that makes these."""
     notebook = (FIGURES.get(stem) or TABLES[stem]).notebook
+    link = f"[{notebook}]({'../' if folder else '../../'}notebooks/{notebook}.ipynb)"
     records = ", ".join(f"`data/results/{HOMES.get(stage, preset)}/{stage}-*.json`" for stage in CAPTIONS[stem].stages)
     commands = dict.fromkeys(
         MAKERS[stage] if " " in MAKERS[stage] else f"make reproduce PRESET={preset}" for stage in CAPTIONS[stem].stages
     )
     by = ", ".join(f"`{command}`" for command in commands)
-    return f"Notebook {notebook}. " + (f"Records: {records}, by {by}." if records else "No records.")
+    return f"Notebook {link}. " + (f"Records: {records}, by {by}." if records else "No records.")
 
 
 def _item(item: str, presets: list[Preset]) -> str:
@@ -164,6 +169,10 @@ def _item(item: str, presets: list[Preset]) -> str:
             links = [f"[{COUNTED}]({having[0].name}/{stem}.{kind})"]
         cells.append(", ".join(links) or f"missing: {_how(data_set)}")
     return f"| {item} | {' | '.join(cells)} |"
+
+
+def _of_runs(stem: str) -> bool:
+    return any(stage not in HOMES for stage in CAPTIONS[stem].stages)
 
 
 def _how(data_set: str) -> str:
