@@ -223,7 +223,8 @@ CAPTIONS = {
         stages=("accuracy", "early", "binary"), kinds=EVERY,
     ),
     "figure-5-coding-loss-weight": Caption(
-        "The weight of the coding loss", "Accuracy of the softmax and of two early decoders against μ.", CURVE,
+        "The weight of the coding loss", "Accuracy of the softmax and of two early decoders against μ: ours, and the "
+        "paper's on its data.", CURVE,
         number="Figure 5", stages=("early", "accuracy"), kinds=("coded", "coded, mu="), theirs=quotes.figure_5,
     ),
     "figure-6-branch-dropping": Caption(
@@ -323,23 +324,26 @@ CAPTIONS = {
     ),
     "exit-shares": Caption(
         "Where images leave", "Share of the test images that leave at each block, with the thresholds for half a "
-        "point.", "A bar is a policy; darker is earlier, grey is the softmax.", stages=("exits",),
+        "point.", "A bar is a policy; numbers in percent; darker is earlier, hatched is the softmax.",
+        stages=("exits",),
     ),
     "exit-agreement": Caption(
         "Early and late answers", "How often a block, the softmax, both or neither are right, percent.",
         stages=("exits",),
     ),
     "decoding-across-blocks": Caption(
-        "Blocks decoded together", "Each block alone, and all blocks up to it as one channel.",
-        f"{SPREAD}.", stages=("exits",),
+        "Blocks decoded together", "Accuracy of each block alone, and by how much decoding all blocks up to it as one "
+        "channel is better or worse, from soft energies or from hard bits.", f"{SPREAD}.", stages=("exits",),
     ),
     "rejection": Caption(
         "Images of no class", "Foreign images accepted where 95 % of the network's own images are: the shorter the "
-        "better, 95 % is chance.", f"{SPREAD}; grey: scores of the softmax.", stages=("exits",),
+        "better, 95 % is chance. Codewords lose where their bars are longer than those that read the logits.",
+        f"{SPREAD}; filled: distance to the nearest codeword, of a block or of all; hatched: scores of the logits.",
+        stages=("exits",),
     ),
     "decode-then-verify": Caption(
-        "Decode, then verify", "An early block names candidates, and only their branches run after it.",
-        f"Numbers: candidates. {SPREAD}.", stages=("exits",),
+        "Decode, then verify", "An early block names candidates, and only their branches run after it: how much "
+        "accuracy that costs.", f"Numbers: candidates. {SPREAD}.", stages=("exits",),
     ),
     "exit-times": Caption(
         "Early exit by the clock", "Accuracy against milliseconds an image of one coded network, one by one and in "
