@@ -222,7 +222,8 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
         for ax in axes:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        shown = short_name(name) if name.startswith("layer") else name
+        axes[0].set_ylabel(shown, rotation=0, ha="right", va="center")
         for ax, (picture, caption) in zip(axes, row, strict=False):
             ax.imshow(picture, cmap="gray")
             ax.set_title(caption.replace("$", r"\$"), fontsize="x-small", pad=2)
