@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.batches import seeds
 from ..evaluation.prediction import Predictions, percent_equal
 from ..network.decoding import decode
 from ..network.model import CodedResNeXt
@@ -126,14 +127,18 @@ def agreement(model: CodedResNeXt, predictions: Predictions, labels: Tensor) -> 
 
 
 def examples(exits: Exits, whole: Tensor, labels: Tensor) -> list[dict[str, int]]:
-    """The first test images of every exit, then those where the early answer and the whole network's differ.
+    """Some test images of every exit, then some where the early answer and the whole network's differ.
+
+    Drawn by chance: folders of images are sorted by what they show.
 
     Returns:
         A row an image: image (index in the test set), exit, answer, whole (the network's answer), label.
     """
     columns = {"exit": exits.exits, "answer": exits.labels, "whole": whole, "label": labels}
+    order = torch.from_numpy(seeds("examples of exits", 0).permutation(len(labels)))
     chosen: list[int] = []
     for place in exits.exits.unique().tolist():
-        chosen += (exits.exits == place).nonzero()[:SHOWN, 0].tolist()
-    chosen += [i for i in (exits.labels != whole).nonzero()[: 2 * SHOWN, 0].tolist() if i not in chosen]
+        chosen += order[exits.exits[order] == place][:SHOWN].tolist()
+    other = order[(exits.labels != whole)[order]]
+    chosen += [i for i in other[: 2 * SHOWN].tolist() if i not in chosen]
     return [{"image": i} | {key: int(column[i]) for key, column in columns.items()} for i in chosen]

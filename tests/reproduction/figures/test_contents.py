@@ -59,6 +59,15 @@ def test_seeds_and_images_are_counted_in_the_records():
 
 
 @pytest.mark.usefixtures("no_records")
+def test_records_that_lack_what_is_shown_do_not_count():
+    energies = [{"block": "layer2.0", "energies": [[1.0]], "inactive_share": 10.0}]
+    write("early", "coded-s0", curves=decoding(70.0, 93.0, 95.0), energies=energies)
+    write("early", "coded-s1", changes={"seed": 1}, curves=decoding(70.0, 93.0, 95.0))
+    assert "1 seed of coded;" in caption("energies-by-block", "digits", drawn=False)
+    assert "2 seeds of coded;" in caption("figure-4-early-decoding", "digits", drawn=False)
+
+
+@pytest.mark.usefixtures("no_records")
 def test_without_records_a_caption_says_what_it_would_show():
     assert caption("figure-2a-branch-removal", "digits", drawn=True).startswith("Figure 2a: Removing branches.")
 

@@ -41,6 +41,7 @@ class Caption(NamedTuple):
         stages: of the records that it is made from; the runs of the first are counted.
         kinds: of those runs; empty where one of them stands for all. A kind is its name; "" is every one.
         theirs: the paper's number, from the name of a data set of ours.
+        having: the piece of a record that it shows; older records lack it and do not count.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Caption(NamedTuple):
     stages: tuple[str, ...] = ()
     kinds: tuple[str, ...] = RUNS
     theirs: Callable[[str], str] | None = None
+    having: str = ""
 
 
 def _codebook(sizes: str, network: str) -> Caption:
@@ -148,11 +150,11 @@ CAPTIONS = {
         "What each branch is worth to each class", "Accuracy of the images of every class without one branch of the "
         "block of figure 2a, less that with all branches.",
         "Framed: the branch works for the class. Numbers: percentage points, means over seeds.",
-        stages=("specialisation",),
+        stages=("specialisation",), having="by_class",
     ),
     "branch-removal-by-block": Caption(
         "Removing branches, block by block", "Accuracy without all active or all inactive branches of each block.",
-        stages=("specialisation",), kinds=EVERY,
+        stages=("specialisation",), kinds=EVERY, having="blocks",
     ),
     "figure-2b-binary-classifiers": Caption(
         "Binary classifiers", "Recall and precision of the path of every class as a classifier of its own, against "
@@ -181,7 +183,7 @@ CAPTIONS = {
     ),
     "paths-by-distance": Caption(
         "A class on the path of another", "Average precision by how far apart the two codewords are.",
-        stages=("binary",), kinds=EVERY,
+        stages=("binary",), kinds=EVERY, having="paths",
     ),
     "figure-4-early-decoding": Caption(
         "Early decoding", "Accuracy of every coded block as a decoder, by the codeword nearest to its energies, then "
@@ -198,7 +200,7 @@ CAPTIONS = {
         "Energies become codewords", "Mean energy of every branch over the test images of a class, in every coded "
         "block, beside the codewords that the coding loss pushes them towards; below, where they are there, of runs "
         "without that loss.", "Darker: more energy. *Astray*: share of the energy in branches whose bit is 0.",
-        stages=("early",), kinds=("coded", "coded, mu="),
+        stages=("early",), kinds=("coded", "coded, mu="), having="energies",
     ),
     "energies-of-images": Caption(
         "One image lights up its branches", "Test images drawn by chance among those that every block gets right "
@@ -207,11 +209,11 @@ CAPTIONS = {
         "(≠), and by how much the second-nearest is farther; the image would leave where this margin exceeds a "
         "threshold that costs half a point on the images held out.",
         "Darker: more energy. Dots: branches that work for the true class, or for the named one.",
-        stages=("early",), kinds=(),
+        stages=("early",), kinds=(), having="examples",
     ),
     "energies-by-block": Caption(
         "What inactive branches carry", "Share of a block's energy in branches that do not work for the true class, "
-        "percent; `if_even`: were all branches alike.", stages=("early",), kinds=EVERY,
+        "percent; `if_even`: were all branches alike.", stages=("early",), kinds=EVERY, having="energies",
     ),
     "decoding-and-probes": Caption(
         "Decoding beside a linear probe", "Accuracy of early decoding and of a linear classifier on the averaged "
@@ -223,7 +225,8 @@ CAPTIONS = {
         stages=("accuracy", "early", "binary"), kinds=EVERY,
     ),
     "figure-5-coding-loss-weight": Caption(
-        "The weight of the coding loss", "Accuracy of the softmax and of two early decoders against μ.", CURVE,
+        "The weight of the coding loss", "Accuracy of the softmax and of two early decoders against μ: ours, and the "
+        "paper's on its data.", CURVE,
         number="Figure 5", stages=("early", "accuracy"), kinds=("coded", "coded, mu="), theirs=quotes.figure_5,
     ),
     "figure-6-branch-dropping": Caption(
@@ -273,7 +276,7 @@ CAPTIONS = {
     "subnetworks-cohesion": Caption(
         "Cohesion and coupling of paths", "How alike two images of one class, and of two classes, use the branches: "
         "Jaccard overlap of the branches read as 1 (cohesion, coupling), and the cosine of the energies.",
-        stages=("subnetworks",),
+        stages=("subnetworks",), having="cohesion",
     ),
     "subnetworks-surgery": Caption(
         "Forgotten and taught anew", "Accuracy of the class and of all others after its own branches are removed, and "
@@ -323,23 +326,26 @@ CAPTIONS = {
     ),
     "exit-shares": Caption(
         "Where images leave", "Share of the test images that leave at each block, with the thresholds for half a "
-        "point.", "A bar is a policy; darker is earlier, grey is the softmax.", stages=("exits",),
+        "point.", "A bar is a policy; numbers in percent; darker is earlier, hatched is the softmax.",
+        stages=("exits",),
     ),
     "exit-agreement": Caption(
         "Early and late answers", "How often a block, the softmax, both or neither are right, percent.",
         stages=("exits",),
     ),
     "decoding-across-blocks": Caption(
-        "Blocks decoded together", "Each block alone, and all blocks up to it as one channel.",
-        f"{SPREAD}.", stages=("exits",),
+        "Blocks decoded together", "Accuracy of each block alone, and by how much decoding all blocks up to it as one "
+        "channel is better or worse, from soft energies or from hard bits.", f"{SPREAD}.", stages=("exits",),
     ),
     "rejection": Caption(
         "Images of no class", "Foreign images accepted where 95 % of the network's own images are: the shorter the "
-        "better, 95 % is chance.", f"{SPREAD}; grey: scores of the softmax.", stages=("exits",),
+        "better, 95 % is chance. Codewords lose where their bars are longer than those that read the logits.",
+        f"{SPREAD}; filled: distance to the nearest codeword, of a block or of all; hatched: scores of the logits.",
+        stages=("exits",),
     ),
     "decode-then-verify": Caption(
-        "Decode, then verify", "An early block names candidates, and only their branches run after it.",
-        f"Numbers: candidates. {SPREAD}.", stages=("exits",),
+        "Decode, then verify", "An early block names candidates, and only their branches run after it: how much "
+        "accuracy that costs.", f"Numbers: candidates. {SPREAD}.", stages=("exits",),
     ),
     "exit-times": Caption(
         "Early exit by the clock", "Accuracy against milliseconds an image of one coded network, one by one and in "
@@ -408,7 +414,7 @@ def _sample(words: Caption, preset: str) -> str:
     wanted = [
         (record, name)
         for record, name in zip(records, names, strict=True)
-        if not words.kinds or _among(name, words.kinds)
+        if (not words.kinds or _among(name, words.kinds)) and (not words.having or words.having in record)
     ]
     if not wanted:
         return ""

@@ -51,9 +51,11 @@ def schemes_of(record: Record, blocks: Sequence[str], num_classes: int) -> dict[
     """The scheme of each coded block, by a run's parameters.
 
     Raises:
-        NothingToShow: a scheme that was designed for the run and is not built in.
+        NothingToShow: a scheme that is not built in: designed for the run, or of its own.
     """
     has = record["parameters"]
+    if has.get("scheme"):
+        raise NothingToShow(f"run {record['name']} has codewords of its own, which no record holds")
     schemes = {}
     for block in blocks:
         active = has["active"].get(block, has["active"].get(block.split(".")[0]))

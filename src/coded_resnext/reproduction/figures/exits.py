@@ -98,9 +98,7 @@ def time_tradeoff(timing: pd.DataFrame, targets: pd.DataFrame, static: pd.DataFr
             heights = [accuracy[policy, drop] for drop in points["drop"]]
             look = {"color": colour, "marker": marker, "linestyle": line, "linewidth": 0.8}
             axes.plot(points["milliseconds"], heights, label=policy, **look)
-        whole = rows[rows["network"].isin(["whole network", "plain network"])].assign(
-            kind=lambda part: part["network"].map({"whole network": "coded", "plain network": "plain"})
-        )
+        whole = rows.assign(kind=rows["network"].replace({"whole network": "coded", "plain network": "plain"}))
         both = whole.merge(static, on="kind", suffixes=("", "_counted"))
         _static_points(axes, both["milliseconds"], both)
         axes.set_title("one by one" if batch == 1 else f"batches of {batch}")
@@ -224,7 +222,8 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
         for ax in axes:
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        shown = short_name(name) if name.startswith("layer") else name
+        axes[0].set_ylabel(shown, rotation=0, ha="right", va="center")
         for ax, (picture, caption) in zip(axes, row, strict=False):
             ax.imshow(picture, cmap="gray")
             ax.set_title(caption.replace("$", r"\$"), fontsize="x-small", pad=2)

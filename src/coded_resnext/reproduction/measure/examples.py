@@ -6,6 +6,7 @@ import base64
 import io
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from ...training.run import Run
 from ..records.records import SHOWN_DROP
 
 PICTURED = 3  # images of a group whose pixels are kept
+PEOPLE = ("baby", "boy", "girl", "man", "woman")  # classes of CIFAR-100
 LARGEST = 64  # pixels of a kept picture's sides
 
 
@@ -40,7 +42,8 @@ def examples(run: Run, predictions: Predictions) -> dict[str, Any]:
         energies = {name: value[indices] for name, value in predictions.energies.items()}
         rows += _rows(group, some, indices, Predictions(predictions.logits[indices], energies))
     if run.foreign is not None:
-        indices = choose_foreign(len(run.foreign), seed)
+        shown = _without_people(run.foreign)
+        indices = shown[choose_foreign(len(shown), seed)]
         some = run.foreign.subset(indices)
         rows += _rows(FOREIGN, some, indices, predict(run.model, some, run.batch_size, run.device))
     return {"classes": list(run.test.classes), "thresholds": _thresholds(run), "examples": rows}
@@ -62,6 +65,12 @@ def _rows(group: str, images: ImageSet, indices: Tensor, predictions: Prediction
             row["picture"] = _png(images.image(place))
         rows.append(row)
     return rows
+
+
+def _without_people(images: ImageSet) -> Tensor:
+    """Indices of the images of which no picture shows a person: nobody was asked whether theirs may be kept."""
+    allowed = torch.tensor([name not in PEOPLE for name in images.classes])
+    return allowed[images.labels].nonzero()[:, 0]
 
 
 def _thresholds(run: Run) -> dict[str, float]:

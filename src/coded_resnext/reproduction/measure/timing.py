@@ -385,10 +385,9 @@ def time_exits(preset: str, name: str, rounds: int, images: int) -> dict[str, An
     contestants: dict[str, Callable[[Tensor], object]] = {WHOLE: run.model}
     contestants["routed, no exit"] = EarlyExit(run.model).predict
     about: dict[str, dict[str, Any]] = {key: {"multiply_adds": 100.0} for key in contestants}
-    plain = _plain_network(preset)
-    if plain is not None:
-        contestants["plain network"] = plain
-        about["plain network"] = {"multiply_adds": 100 * multiply_adds(plain, run.test.image_size).total / whole_cost}
+    for key, plain in _plain_networks(preset).items():
+        contestants[key] = plain
+        about[key] = {"multiply_adds": 100 * multiply_adds(plain, run.test.image_size).total / whole_cost}
     for target in calibration.targets:
         if target.kind == "drop":
             router = EarlyExit(run.model, target.policy, target.thresholds, calibration)
@@ -429,13 +428,20 @@ def _run(preset: str, name: str) -> Run:
     return Run(checkpoint)
 
 
-def _plain_network(preset: str) -> CodedResNeXt | None:
-    """The preset's first plain run of the same size as its coded ones, if it has been trained here or ships."""
+def _plain_networks(preset: str) -> dict[str, CodedResNeXt]:
+    """The preset's first plain run of every size, if it has been trained here or ships: by the name of its kind.
+
+    That of the coded runs' own size is called "plain network".
+    """
+    networks: dict[str, CodedResNeXt] = {}
     for name in run_names(preset):
         checkpoint = trained_checkpoint(preset, name)
-        if checkpoint is not None and run_kinds([{"parameters": checkpoint.description.parameters}]) == ["plain"]:
-            return Run(checkpoint).model
-    return None
+        if checkpoint is None:
+            continue
+        (kind,) = run_kinds([{"parameters": checkpoint.description.parameters}])
+        if kind.startswith("plain"):
+            networks.setdefault("plain network" if kind == "plain" else kind, Run(checkpoint).model)
+    return networks
 
 
 def _over(batches: Sequence[Tensor], answer: Callable[[Tensor], object]) -> Callable[[], None]:
