@@ -35,6 +35,8 @@ def _changes(records: Iterable[Record]) -> list[tuple[dict[str, Any], dict[str, 
         if preset not in references:
             references[preset] = _first_coded_run(preset)
         ignored = NO_KIND if parameters["coded"] else NO_KIND + CODED_ONLY
+        if parameters["init"] == f"{references[preset]['init']}-plain":  # a plain run starts from the plain weights
+            ignored += ("init",)
         changes = {
             key: parameters[key]
             for key, value in references[preset].items()
