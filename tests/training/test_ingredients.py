@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from coded_resnext import CodedResNeXt, load_images
+from coded_resnext import CodedResNeXt, assign_classes, load_images
 from coded_resnext.codes.scheme import CodingScheme, load_scheme
 from coded_resnext.errors import CheckpointError, CodedResNeXtError
 from coded_resnext.training.fit import fit
@@ -52,6 +52,15 @@ def test_a_file_goes_where_its_ratio_does(images, tmp_path):
     schemes = choose_schemes(with_scheme(tmp_path / "own.txt"), images)
     assert schemes == {"layer2": own, "layer3": load_scheme(10, 10, 3)}
     assert not choose_schemes(with_scheme(tmp_path / "own.txt", coded=False), images)
+
+
+def test_words_dealt_by_a_confusion_table_come_back_by_their_file(images, tmp_path):
+    """What the README tells to do with an accuracy record."""
+    confusion = np.random.default_rng(0).integers(0, 20, (10, 10)).tolist()
+    dealt = assign_classes(BUILT_IN, np.array(confusion))
+    dealt.save(tmp_path / "dealt.txt")
+    assert dealt != BUILT_IN
+    assert choose_schemes(with_scheme(tmp_path / "dealt.txt"), images)["layer2"] == dealt
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from ...errors import Refused
 from ...files import write_atomically
 from .claim_pages import claim_pages
 from .compute import compute_page
-from .headlines import headline_table, owed
+from .headlines import from_few_images, headline_table, owed
 
 
 def documents() -> dict[Path, str]:
@@ -19,7 +19,7 @@ def documents() -> dict[Path, str]:
         ValueError: a README without a mark.
     """
     readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-    for part, text in (("results", headline_table()), ("owed", owed())):
+    for part, text in (("results", headline_table()), ("owed", owed()), ("few", from_few_images())):
         readme = _put(readme, part, text)
     pages = {Path("docs/claims") / name: text for name, text in claim_pages().items()}
     return {Path("README.md"): readme, Path("docs/compute.md"): compute_page(), **pages}
