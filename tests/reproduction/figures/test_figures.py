@@ -252,3 +252,20 @@ def test_every_decoder_says_what_it_costs():
     )
     texts = [text.get_text() for text in networks.decoders({"parameters": RUN}, BLOCKS, table, "cat").axes[0].texts]
     assert {"40 %", "90 %", "100 %", "70 %", "95 %", "?"} <= set(texts)
+
+
+KEPT = networks.Kept(46.0, 62.0)
+WITH_RECORDS = {
+    "energies of classes": lambda: energies.energies_by_class(
+        {"coded": energies.mean_energies([early_record()])}, BLOCKS, NAMES
+    ),
+    "energies of images": lambda: energies.energies_of_images(early_record(), BLOCKS),
+    "paths": lambda: networks.class_paths({"parameters": RUN}, BLOCKS, NAMES, KEPT, KEPT),
+}
+
+
+@pytest.mark.parametrize("name", WITH_RECORDS)
+def test_the_same_records_make_the_same_bytes(name):
+    first, second = (figures.save(WITH_RECORDS[name](), "digits", stem) for stem in ("first", "second"))
+    assert first.png.read_bytes() == second.png.read_bytes()
+    assert first.pdf.read_bytes() == second.pdf.read_bytes()
