@@ -79,3 +79,8 @@ def test_tables_are_saved_for_reading_and_in_full():
     assert markdown.parent == paths.FIGURES / "digits"
     assert markdown.read_text() == "| a\\|b | share |\n|---|--:|\n| x\\|y | 33.33 |\n"
     pd.testing.assert_frame_equal(pd.read_csv(csv), frame)
+
+
+def test_cells_that_are_markdown_stay():
+    frame = pd.DataFrame({"a": ["[b](c.md)"], "d": ["[e]"]})
+    assert text.as_markdown(frame, marked=["a"]) == "| a | d |\n|---|---|\n| [b](c.md) | \\[e\\] |\n"

@@ -15,7 +15,7 @@ from ..records.paper import SAME_IN_PAPER
 from ..records.presets import load_preset, shipped_presets
 from ..records.records import Record, read_stage
 from .claims import CODED, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
-from .headlines import SHOWN_PRESETS, headline_cell, title
+from .headlines import SHOWN_PRESETS, headline_cell
 from .text import as_markdown
 
 SMALL_PLAIN = "plain, narrower"
@@ -204,7 +204,8 @@ the digits.
 def full_table() -> str:
     """All claims beside the records of the presets that are shown, as Markdown."""
     tables = {preset: claims(preset).set_index("claim") for preset in SHOWN_PRESETS}
-    return _beside({SHOWN_PRESETS[preset]: table for preset, table in tables.items() if table["runs"].notna().any()})
+    run = {preset: table for preset, table in tables.items() if table["runs"].notna().any()}
+    return _beside({load_preset(preset).title: table for preset, table in run.items()})
 
 
 def claim_pages() -> dict[str, str]:
@@ -214,7 +215,8 @@ def claim_pages() -> dict[str, str]:
 
 def _index() -> str:
     pages = "\n".join(f"* [{page.claim}]({page.stem}.md)" for page in PAGES)
-    scales = "\n".join(f"* *{title}*: {load_preset(preset).scale}." for preset, title in SHOWN_PRESETS.items())
+    shown = [load_preset(preset) for preset in SHOWN_PRESETS]
+    scales = "\n".join(f"* *{preset.title}*: {preset.scale}." for preset in shown)
     return f"# What the paper claims, and what the records say\n\n{pages}\n\n{full_table()}\n{LEGEND}\n{scales}\n"
 
 
@@ -227,7 +229,7 @@ def _page(page: Page) -> str:
         if table["ours"].notna().any():
             measured[preset] = table
     if measured:
-        titles = {preset: title(preset) if page.stages else "counted" for preset in measured}
+        titles = {preset: load_preset(preset).title if page.stages else "counted" for preset in measured}
         parts += ["**Ours.**", _beside({titles[preset]: table for preset, table in measured.items()})]
     else:
         parts.append("**Ours.** Not run: no preset has records of such runs.")
@@ -273,7 +275,7 @@ def _behind_it(kind: str, page: Page) -> bool:
 
 def _source(page: Page, preset: str, table: pd.DataFrame, records: dict[str, list[Record]]) -> str:
     """Of one preset: every number, how large, by which command, how long, from which records, and the picture."""
-    lines = [f"## {title(preset) if page.stages else 'Records'}", ""]
+    lines = [f"## {load_preset(preset).title if page.stages else 'Records'}", ""]
     if table["runs"].notna().any():
         numbers = table[table["ours"].notna()].round(2).rename(columns=COLUMNS)
         lines += [as_markdown(numbers[list(COLUMNS.values())].reset_index(names="claim"))]
@@ -289,7 +291,7 @@ def _source(page: Page, preset: str, table: pd.DataFrame, records: dict[str, lis
         lines.append(f"* Records, {stage}: {links}; {sum(r['seconds'] for r in those) / 60:.1f} minutes on {devices}")
     picture = f"figures/{preset}/{page.item}"
     if (paths.ROOT / f"{picture}.png").is_file():
-        lines += ["", f"![{page.claim}: {title(preset)}]({UP}/{picture}.png)"]
+        lines += ["", f"![{page.claim}: {load_preset(preset).title}]({UP}/{picture}.png)"]
     elif (paths.ROOT / f"{picture}.csv").is_file():
         lines.append(f"* Table: [{page.item}]({UP}/{picture}.csv)")
     return "\n".join(lines)

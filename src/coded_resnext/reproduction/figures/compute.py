@@ -55,7 +55,7 @@ def compute_page() -> str:
         "# What was computed\n\n"
         "Sums of the seconds in the records of `data/results`. A minute is one of the process that made the record: "
         "on a CPU several ran side by side, with one thread each, so that the clock showed fewer.\n\n"
-        f"{as_markdown(table)}\n"
+        f"{as_markdown(table, marked=['command'])}\n"
         f"Schemes and benchmarks took {alone:.0f} minutes more; {total / 60:.1f} hours in all. Runs that failed, or "
         "that a later one of the same name replaced, left no record and are not in the sum.\n"
     )

@@ -14,14 +14,10 @@ from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, PLAIN, claims
 from .tables import controls_table
 from .text import as_markdown
 
-SHOWN_PRESETS = {
-    "cifar10": "CIFAR-10",
-    "cifar10-60-epochs": "CIFAR-10, 60 epochs",
-    "cifar10-small": "CIFAR-10, small",
-    "digits": "digits",
-}
+SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-small", "digits")
 MARKS = {"agrees": "✓", "differs": "✗", "undecided": "?"}
 SHIPPED, NOTHING = "from-shipped", "from-nothing"  # presets of a folder with few images
+SAYS = "percent, or points"
 OWED_ON = "cifar10-small"  # the digits are too easy: there even a plain network's paths stand alone
 
 
@@ -54,11 +50,6 @@ HEADLINES = (
 )  # fmt: skip
 
 
-def title(preset: str) -> str:
-    """What a preset is called in a heading."""
-    return SHOWN_PRESETS.get(preset, preset)
-
-
 def headline_table() -> str:
     """Six claims as Markdown: the paper's number, then ours of each preset that was run."""
     columns: dict[str, list[str]] = {}
@@ -68,9 +59,10 @@ def headline_table() -> str:
             continue
         columns.setdefault("paper", [table.loc[row.claim, "paper"] for row in HEADLINES])
         most = table["runs"].max()
-        columns[f"{title(preset)} (n = {most})"] = [headline_cell(table.loc[row.claim], most) for row in HEADLINES]
+        head = f"{load_preset(preset).title} (n = {most})"
+        columns[head] = [headline_cell(table.loc[row.claim], most) for row in HEADLINES]
     says = [f"[{row.says}](docs/claims/{row.page}.md)" for row in HEADLINES]
-    return as_markdown(pd.DataFrame({"percent, or points": says, **columns}))
+    return as_markdown(pd.DataFrame({SAYS: says, **columns}), marked=[SAYS])
 
 
 def headline_cell(row: pd.Series, most: int) -> str:

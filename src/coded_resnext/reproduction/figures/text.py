@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pandas as pd
@@ -25,10 +25,17 @@ def as_text(frame: pd.DataFrame) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def as_markdown(frame: pd.DataFrame) -> str:
-    """A table for a README: numbers to the right."""
-    columns = [[str(name), *cells] for name, cells in _cells(frame)]
-    rows = [" | ".join(map(_in_markdown, row)) for row in zip(*columns, strict=True)]
+def as_markdown(frame: pd.DataFrame, marked: Collection[str] = ()) -> str:
+    """A table for a README: numbers to the right.
+
+    Args:
+        marked: columns whose cells are Markdown already, for instance links.
+    """
+    columns = [
+        [_in_markdown(str(name)), *(cells if name in marked else map(_in_markdown, cells))]
+        for name, cells in _cells(frame)
+    ]
+    rows = [" | ".join(row) for row in zip(*columns, strict=True)]
     rule = "|".join("--:" if pd.api.types.is_numeric_dtype(frame[name]) else "---" for name in frame)
     return "\n".join([f"| {rows[0]} |", f"|{rule}|", *(f"| {row} |" for row in rows[1:])]) + "\n"
 
