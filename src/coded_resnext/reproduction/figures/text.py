@@ -43,7 +43,8 @@ def as_markdown(frame: pd.DataFrame, marked: Collection[str] = ()) -> str:
 def _in_markdown(cell: str) -> str:
     """A cell that is shown as it is: a class may be called `<b>`, $x$ or a|b."""
     cell = re.sub(r"&(?=#?\w+;)|<(?=[A-Za-z/!?])", lambda mark: {"&": "&amp;", "<": "&lt;"}[mark[0]], cell)
-    cell = re.sub(r"\\(?=[!-/:-@\[-`{-~])|[|$*`\[\]~]", lambda mark: f"\\{mark[0]}", cell)
+    struck = "~" if cell.count("~") > 1 else ""  # one alone is "about"
+    cell = re.sub(rf"\\(?=[!-/:-@\[-`{{-~])|[|$*`\[\]{struck}]", lambda mark: f"\\{mark[0]}", cell)
     return re.sub(r"\r\n|[\r\n]", "<br>", cell)
 
 

@@ -164,8 +164,8 @@ def _read(path: Path) -> dict[str, Any]:
             raise BadFile(f"{where}: {key!r} must be a {kind.__name__}, got {reprlib.repr(content[key])}")
     of_runs, of_notebooks = content["runs"], content.get("settings", {})
     for name, changes in (*of_runs.items(), *of_notebooks.items()):
-        if not isinstance(name, str) or not isinstance(changes, dict | None):
-            raise BadFile(f"{where}: {name!r} must be a name with parameters, got {reprlib.repr(changes)}")
+        if not isinstance(name, str) or not paths.is_plain(name) or not isinstance(changes, dict | None):
+            raise BadFile(f"{where}: {name!r} must be a plain name, and have parameters, got {reprlib.repr(changes)}")
     known = notebook_names()  # none where the package was installed without its repository
     for name in (*content.get("notebooks", ()), *of_notebooks):
         if not isinstance(name, str) or (known and name not in known):
@@ -255,6 +255,8 @@ def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> Tr
     Raises:
         ValueError: a run that the preset does not list, or an unknown parameter, with the closest known names.
     """
+    if not paths.is_plain(name):
+        raise Refused(f"the name of a run must be a plain file name: letters, digits, . _ -, got {name!r}")
     listed = load_preset(preset).runs
     if like not in listed:
         raise Refused(unknown("run", like, listed, f"preset {preset}"))
