@@ -10,7 +10,7 @@ import pandas as pd
 from ..records.kinds import run_kinds
 from ..records.presets import load_preset
 from ..records.records import metric, read_stage
-from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, PLAIN, claims
+from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
 from .tables import controls_table
 from .text import as_markdown
 
@@ -111,6 +111,8 @@ def from_few_images() -> str:
         for kind in (CODED, PLAIN):
             of_kind = zip(records, run_kinds(records), strict=True)
             rates[preset, kind] = [metric(record, "test_accuracy") for record, its in of_kind if its == kind]
+    if not all(rates.values()):
+        return f"{', '.join(sorted({preset for (preset, _), found in rates.items() if not found}))}: {NOT_RUN}.\n"
     epochs = {preset: next(iter(load_preset(preset).runs.values())).epochs for preset in (SHIPPED, NOTHING)}
     said = {
         preset: f"{fmean(rates[preset, CODED]):.1f} % of their test images after {epochs[preset]} epochs (plain "
