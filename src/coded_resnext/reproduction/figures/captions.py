@@ -363,6 +363,14 @@ CAPTIONS = {
         "Every number", "Every number of the paper beside ours, where there is one.",
         stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY,
     ),
+    "regimes": Caption(
+        "What holds where", "The same claims on fitted and under-fitted networks, of every preset that was run; runs: "
+        "seeds, or fewer where a cell says so.", stages=(), kinds=(),
+    ),
+    "energy-and-removal": Caption(
+        "Is it the energy?", "What inactive branches carry of a block's energy, and what removing them gains, block by "
+        "block, of every preset that was run.", stages=(), kinds=(),
+    ),
 }  # fmt: skip
 
 WITH_DATA = {  # what a notebook draws with the data set at hand

@@ -18,7 +18,19 @@ from ..records.kinds import coded_records, run_kinds
 from ..records.paper import NETWORK_SIZES, paper
 from ..records.presets import load_preset
 from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
-from . import architectures, codebooks, diagrams, energies, exits, forest, learning, networks, subnetworks, tables
+from . import (
+    architectures,
+    codebooks,
+    diagrams,
+    energies,
+    exits,
+    forest,
+    learning,
+    networks,
+    regimes,
+    subnetworks,
+    tables,
+)
 from . import paper as of_paper
 from .claims import claims
 from .comparison import comparison, table_2
@@ -374,7 +386,12 @@ TABLES = _by_stem({
             "exit-times": lambda preset: exits.timing_table(_timing(preset)),
         }.items()
     },
-    "11_paper_vs_ours": {"claims": claims, "comparison": comparison},
+    "11_paper_vs_ours": {
+        "claims": claims,
+        "comparison": comparison,
+        "regimes": lambda preset: regimes.regime_table(),
+        "energy-and-removal": lambda preset: _not_empty(regimes.energy_and_removal_table(), preset),
+    },
 })  # fmt: skip
 
 FIGURES = _by_stem({
