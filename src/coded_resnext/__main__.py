@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,28 @@ Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 def _argument(*flags: str, **options: Any) -> Argument:
     return flags, options
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text!r}")
+    return seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -271,7 +294,7 @@ PARAMETER = _argument(
     help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
 )  # fmt: skip
 NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
-ROUNDS = _argument("--rounds", type=int, default=9, help="alternations that are timed")
+ROUNDS = _argument("--rounds", type=_count, default=9, help="alternations that are timed")
 
 COMMANDS = {
     "reproduce": Command("run a preset: every notebook in order, then the claims", _reproduce, (
@@ -307,8 +330,8 @@ COMMANDS = {
         _argument("--classes", type=int, required=True, help="K, 2 to 2000"),
         _argument("--branches", type=int, required=True, help="N, at most 64"),
         _argument("--active", type=int, required=True, help="N_act, the ones of every codeword"),
-        _argument("--seed", type=int, default=0, help="of all random choices"),
-        _argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before"),
+        _argument("--seed", type=_seed, default=0, help="of all random choices"),
+        _argument("--time-limit", type=_seconds, default=60.0, help="seconds; the search may end before"),
         _argument("--output", help="a file for the scheme; printed otherwise"),
     )),
     "schemes": Command("make the built-in schemes again and compare; minutes", _schemes, (
@@ -320,7 +343,7 @@ COMMANDS = {
                   help="names with commas between: cat,dog; or one name each time, for names that have commas"),
         _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
         _argument("--onnx", type=Path, help="an ONNX file"),
-        _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
+        _argument("--batch", type=_count, help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
     )),
     "predict": Command("classify image files", _predict, (
@@ -338,7 +361,7 @@ COMMANDS = {
         PRESET,
         _argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated"),
         ROUNDS,
-        _argument("--images", type=int, default=256, help="of the test set"),
+        _argument("--images", type=_count, default=256, help="of the test set"),
     )),
     "weights": Command("put a finished run's weights and their card into data/weights", _weights, (
         _argument("preset"),
@@ -348,7 +371,7 @@ COMMANDS = {
         _argument("weights", help=NETWORK),
     )),
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
-        _argument("--rounds", type=int, default=30, help="alternations that are timed"),
+        _argument("--rounds", type=_count, default=30, help="alternations that are timed"),
     )),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,)),
 }  # fmt: skip
