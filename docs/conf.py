@@ -11,14 +11,14 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 project = "Coded ResNeXt"
 author = "The coded-resnext contributors"
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "local_math", "public_names"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "bare_tables", "local_math", "public_names"]
 include_patterns = [
-    "*.md", "docs/**.md", "docs/reference.rst", "notebooks/*.ipynb", "figures/**README.md", "data/paper/README.md",
+    "*.md", "docs/**.md", "docs/reference.rst", "notebooks/*.ipynb", "figures/**.md", "data/paper/README.md",
     "scripts/gpu/README.md",
 ]  # fmt: skip
 root_doc = "docs/index"
 
-suppress_warnings = ["toctree.empty_glob"]  # figures/ has its pages when its figures are drawn
+suppress_warnings = ["myst.header"]  # pages of figures go from the title to the figures
 
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
