@@ -29,6 +29,7 @@ FROZEN = {
     "calibrate": ["weights"],
     "bench-subnetwork": ["--rounds"],
     "publish": ["preset"],
+    "pages": [],
 }
 
 
