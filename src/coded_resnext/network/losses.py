@@ -43,8 +43,8 @@ class CodingLoss(nn.Module):
             raise Refused(f"energies of {sorted(energies)}, but the loss was made for {sorted(self.blocks)}")
         total = torch.zeros((), device=targets.device)
         for i, name in enumerate(self.blocks):
-            words = getattr(self, f"words{i}")[targets].to(energies[name].dtype)  # (B, N)
-            total = total + (energies[name] - words).abs().pow(self.exponent).mean()
+            words = getattr(self, f"words{i}").index_select(0, targets)  # (B, N); [] would count -1 from the end
+            total = total + (energies[name] - words.to(energies[name].dtype)).abs().pow(self.exponent).mean()
         return total
 
 
