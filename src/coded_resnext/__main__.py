@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,28 @@ Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 def _argument(*flags: str, **options: Any) -> Argument:
     return flags, options
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text!r}")
+    return seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -335,8 +358,8 @@ COMMANDS = {
         _argument("--classes", type=int, required=True, help="K, 2 to 2000"),
         _argument("--branches", type=int, required=True, help="N, at most 64"),
         _argument("--active", type=int, required=True, help="N_act, the ones of every codeword"),
-        _argument("--seed", type=int, default=0, help="of all random choices"),
-        _argument("--time-limit", type=float, default=60.0, help="seconds; the search may end before"),
+        _argument("--seed", type=_seed, default=0, help="of all random choices"),
+        _argument("--time-limit", type=_seconds, default=60.0, help="seconds; the search may end before"),
         _argument("--output", help="a file for the scheme; printed otherwise"),
     ), "--classes 43 --branches 12 --active 6 --output signs.txt"),
     "schemes": Command("make the built-in schemes again and compare; minutes", _schemes, (
@@ -348,7 +371,7 @@ COMMANDS = {
                   help="names with commas between: cat,dog; or one name each time, for names that have commas"),
         _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
         _argument("--onnx", type=Path, help="an ONNX file"),
-        _argument("--batch", type=int, help="the ONNX file takes so many images at once; any number otherwise"),
+        _argument("--batch", type=_count, help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
     ), "--model cifar10-small --classes cat,dog --out pets --onnx pets.onnx"),
     "predict": Command("classify image files", _predict, (
@@ -366,7 +389,7 @@ COMMANDS = {
         PRESET,
         _argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated"),
         ROUNDS,
-        _argument("--images", type=int, default=256, help="of the test set"),
+        _argument("--images", type=_count, default=256, help="of the test set"),
     ), "cifar10-small coded-s0"),
     "weights": Command("put a finished run's weights and their card into data/weights", _weights, (
         _argument("preset"),

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from coded_resnext.training.parameters import BRANCH_SUMS, STEMS, TrainingParameters, to_plain
+from coded_resnext.errors import CodedResNeXtError, on_one_line
+from coded_resnext.training.parameters import BRANCH_SUMS, STEMS, TrainingParameters, build, to_plain
 
 DEFAULTS = to_plain(TrainingParameters())
 POSITIVE = {
@@ -14,7 +15,8 @@ POSITIVE = {
 }  # fmt: skip
 OTHER = {"drop_branch": [1.0, 1.5, -0.1], "exponent": [0.99, 0.0, -4.0], "precision": ["float16", ""]}
 OTHER |= {"stem": ["5x5", *(stem + " " for stem in STEMS)], "branch_sum": [name.upper() for name in BRANCH_SUMS]}
-OTHER |= {"layers": [[], [0], [2, -1]], "active": [{"layer4": 1}, {"layer2": 0}, {"layer2": 11}, {"": 1}, {"layer2.7": 1}]}
+OTHER |= {"layers": [[], [0], [2, -1]]}
+OTHER |= {"active": [{"layer4": 1}, {"layer2": 0}, {"layer2": 11}, {"": 1}, {"layer2.7": 1}]}
 OTHER |= {name: ["..", "a/b", "", "/tmp", "a\0b", "C:"] for name in ("preset", "name")}
 WRONG = (None, True, 3, -2.5, "3", "x", [], [1], ["x"], {}, {"a": 1}, {"layer2": 0.5}, [[1]])
 
@@ -35,6 +37,15 @@ def bad_parameters(count: int, seed: int) -> Iterator[Bad]:
         yield kinds[i % len(kinds)](draw)
 
 
+def is_refused(bad: Bad) -> bool:
+    """Whether it is refused by an error of the project's own, in one line that names it."""
+    try:
+        build(TrainingParameters, {bad.key: bad.value}, "here")
+    except CodedResNeXtError as error:
+        return repr(bad.key)[1:-1] in str(error) and on_one_line(str(error)) == str(error)
+    return False
+
+
 def unknown_name(draw: random.Random) -> Bad:
     """A known name with one letter changed, taken away or doubled, or letters that are none."""
     while True:
@@ -42,7 +53,8 @@ def unknown_name(draw: random.Random) -> Bad:
         place = draw.randrange(len(name))
         key = draw.choice([
             name[:place] + name[place + 1 :], name[:place] + name[place] + name[place:], name.upper(),
-            name[:place] + draw.choice("abcxyz_0") + name[place + 1 :], draw.choice(["é", "x" * 500, "__class__", "self"]),
+            name[:place] + draw.choice("abcxyz_0") + name[place + 1 :],
+            draw.choice(["é", "x" * 500, "__class__", "self"]),
         ])  # fmt: skip
         if key and key not in DEFAULTS:
             return Bad(key, DEFAULTS[name], "unknown name")

@@ -1,4 +1,4 @@
-"""Trainings killed at random moments and started again: python -m faults.kills KILLS SEED.
+"""Trainings killed at random moments and started again, and two at once: python -m faults.kills KILLS PAIRS SEED.
 
 SIGKILL cannot be caught: the process has no chance to tidy up. Each training is forked from this interpreter, which has
 imported torch and not used it. Every other kill comes while a checkpoint is being written.
@@ -74,8 +74,8 @@ def results(name: str) -> list[str]:
     return [sha256(folder / file) for file in ("model.safetensors", "optimiser.pt")]
 
 
-def main(kills: int, seed: int) -> dict[str, int]:
-    """Counts: kills, those of a process at work and of one that was writing, and restarts that ended as undisturbed."""
+def main(kills: int, pairs: int, seed: int) -> dict[str, int]:
+    """Counts: kills, what they hit, restarts that ended as undisturbed; pairs of trainings at once that did as well."""
     torch.set_num_threads(1)
     splits = {split: load_images("digits", split) for split in ("train", "test")}  # read once, not by every process
     training.load_images = lambda name, split, image_size, seed: splits[split]
@@ -89,7 +89,7 @@ def main(kills: int, seed: int) -> dict[str, int]:
     assert end_of(pid) == 0
     whole, writing = times[-1] - begun, sum(times[1::2]) - sum(times[::2])
     draw = random.Random(seed)
-    counts = {"kills": kills, "at work": 0, "writing": 0, "had ended": 0, "same": 0}
+    counts = {"kills": kills, "at work": 0, "writing": 0, "had ended": 0, "same": 0, "pairs": 0, "pairs, same": 0}
     for i in range(kills):
         name = f"killed-{i}"
         if i % 2:
@@ -100,8 +100,13 @@ def main(kills: int, seed: int) -> dict[str, int]:
         counts["same"] += end_of(start(name, pipe[1])) == 0 and results(name) == results("never")
         while select.select([pipe[0]], [], [], 0)[0]:
             os.read(pipe[0], 100)
+    for i in range(pairs):
+        name = f"pair-{i}"
+        ends = [end_of(pid) for pid in [start(name, pipe[1]), start(name, pipe[1])]]
+        counts["pairs"] += 1
+        counts["pairs, same"] += 0 in ends and results(name) == results("never")
     return counts
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(*map(int, sys.argv[1:]))))

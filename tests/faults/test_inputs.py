@@ -1,14 +1,14 @@
-"""Parameters that cannot be are refused in one line that names them, wherever they are given, before any work begins."""
+"""Parameters that cannot be are refused in one line that names them, wherever they are given, before work begins."""
 
 import pytest
-from faults.inputs import as_yaml, bad_parameters
+from faults.inputs import as_yaml, bad_parameters, is_refused
 
 from coded_resnext import paths
 from coded_resnext.__main__ import main
-from coded_resnext.errors import CodedResNeXtError, on_one_line
+from coded_resnext.errors import CodedResNeXtError
 from coded_resnext.reproduction.notebooks.strict import check_parameters
 from coded_resnext.reproduction.records.presets import from_notebook, load_preset
-from coded_resnext.training.parameters import TrainingParameters, build
+from coded_resnext.training.parameters import TrainingParameters
 
 COUNT = 2000  # as values; of them every twentieth as a command, and every tenth in a preset
 
@@ -21,11 +21,7 @@ def nothing_begins(monkeypatch, tmp_path):
 
 
 def test_values_are_refused_by_name():
-    for i, bad in enumerate(bad_parameters(COUNT, seed=0)):
-        with pytest.raises(CodedResNeXtError) as refused:
-            build(TrainingParameters, {bad.key: bad.value}, "here")
-        assert repr(bad.key)[1:-1] in str(refused.value), (i, bad)
-        assert on_one_line(str(refused.value)) == str(refused.value), (i, bad)
+    assert not [bad for bad in bad_parameters(COUNT, seed=0) if not is_refused(bad)]
 
 
 def test_a_notebook_refuses_them_too():
@@ -44,7 +40,8 @@ def test_a_preset_refuses_them(level, tmp_path):
         if bad.key in ("preset", "name"):  # a preset says these by its own name and its runs'
             continue
         pair = f"{{? {as_yaml(bad.key)} : {as_yaml(bad.value)}}}"
-        text = f"training: {pair if level == 'training' else '{}'}\nruns: {{a-s0: {pair if level == 'runs' else '{}'}}}\n"
+        training, run = (pair, "{}") if level == "training" else ("{}", pair)
+        text = f"training: {training}\nruns: {{a-s0: {run}}}\n"
         path = tmp_path / f"p{i}.yaml"
         path.write_text(text, encoding="utf-8")
         paths_before = paths.RUNS
@@ -67,11 +64,19 @@ def test_a_command_refuses_them_with_status_1_and_one_line(capsys):
         assert repr(bad.key)[1:-1] in line, bad
 
 
+DESIGN = ("design", "--classes", "10", "--branches", "10", "--active", "3")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        [], ["trian"], ["design"], ["design", "--classes", "ten", "--branches", "10", "--active", "3"],
-        ["predict"], ["export", "--classes", "3"], ["train", "a", "b", "c"], ["figures", "--force"], ["bench", "--rounds", "x"],
+        [], ["trian"], ["design"], [*DESIGN[:-1], "three"], ["predict"], ["export", "--classes", "3"],
+        ["train", "a", "b", "c"], ["figures", "--force"],
+        [*DESIGN, "--time-limit", "nan"], [*DESIGN, "--time-limit", "0"],
+        [*DESIGN, "--seed", "-1"], ["bench", "--rounds", "x"], ["bench", "--rounds", "0"],
+        ["bench-exits", "digits", "--rounds", "-1"], ["bench-exits", "digits", "--images", "0"],
+        ["bench-subnetwork", "--rounds", "0"],
+        ["export", "--model", "cifar10-small", "--classes", "cat", "--onnx", "x.onnx", "--batch", "0"],
     ],
 )  # fmt: skip
 def test_usage_ends_with_status_2(arguments, capsys):
@@ -85,16 +90,12 @@ def test_usage_ends_with_status_2(arguments, capsys):
     "arguments",
     [
         ["design", "--classes", "1", "--branches", "10", "--active", "3"],
-        ["design", "--classes", "10", "--branches", "100", "--active", "3"],
-        ["design", "--classes", "10", "--branches", "10", "--active", "0"],
-        ["design", "--classes", "10", "--branches", "10", "--active", "3", "--time-limit", "nan"],
-        ["design", "--classes", "10", "--branches", "10", "--active", "3", "--seed", "-1"],
-        ["bench", "--rounds", "0"], ["bench-exits", "digits", "--rounds", "-1"], ["bench-exits", "digits", "--images", "0"],
-        ["bench-subnetwork", "--rounds", "0"], ["evaluate", "digits", "accurcy"], ["run", "99"], ["run", "03_train", "-p", "x"],
-        ["run", "04_accuracy", "-p", "batch_size=[", "-p", "repeats=1"], ["run", "04_accuracy", "-p", "batch_size=2001-99-99"],
-        ["together", "digits", "coded-s9"], ["train", "--data", "/nowhere"], ["calibrate", "nothing"], ["weights", "digits", "x"],
-        ["explore", "--model", "nothing"], ["export", "--model", "cifar10-small", "--classes", "cat"],
-        ["export", "--model", "cifar10-small", "--classes", "cat", "--onnx", "x.onnx", "--batch", "0"],
+        ["design", "--classes", "10", "--branches", "100", "--active", "3"], [*DESIGN[:-1], "0"],
+        ["evaluate", "digits", "accurcy"], ["run", "99"], ["run", "03_train", "-p", "x"],
+        ["run", "04_accuracy", "-p", "batch_size=["], ["run", "04_accuracy", "-p", "batch_size=2001-99-99"],
+        ["together", "digits", "coded-s9"], ["train", "--data", "/nowhere"], ["calibrate", "nothing"],
+        ["weights", "digits", "x"], ["explore", "--model", "nothing"],
+        ["export", "--model", "cifar10-small", "--classes", "cat"],
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_ends_with_status_1_and_one_line(arguments, capsys, tmp_path, monkeypatch):
