@@ -26,7 +26,8 @@ def main() -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CODED_RESNEXT_OUT"] = folder  # before the package is imported
-        text = "\n".join([*kill(options.kills, options.pairs), "", *damage(options.places), "", *refuse(options.inputs)])
+        parts = kill(options.kills, options.pairs), damage(options.places), refuse(options.inputs)
+        text = "\n\n".join("\n".join(lines) for lines in parts)
     print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
     if options.print:
         print(text)
