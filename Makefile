@@ -26,11 +26,12 @@ $(error which preset? make $(firstword $(MAKECMDGOALS)) PRESET=$(lastword $(MAKE
 endif
 endif
 
-.PHONY: help reproduce figures test test-slow test-browser lint cifar-gpu rehearse-gpu lab publish pages docs schemes bench clean
+.PHONY: help reproduce figures test test-slow test-browser faults lint cifar-gpu rehearse-gpu lab publish pages docs schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make schemes     the built-in coding schemes again, from nothing; they must come out the same'
+	@echo 'make faults      kills, flipped bits, bad input, counted into docs/reliability.md; half an hour'
 	@echo 'make test-browser the explorer in Chromium; says what it wants where that is not installed'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
@@ -61,6 +62,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
+
+faults: $(INSTALLED)
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(PYTHON)) -m faults.count
 
 # Installs nothing: a browser is the system's, and playwright would be the only package that brings its own.
 test-browser: $(INSTALLED)

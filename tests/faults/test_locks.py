@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 import torch
 
@@ -131,3 +133,35 @@ def test_processes_write_one_file_by_two_names(tmp_path, monkeypatch):
     write_atomically(path, b"mine")
     assert path.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [path]
+
+
+JOB = """
+import functools, os, sys, time
+from pathlib import Path
+from coded_resnext.reproduction.measure.side_by_side import side_by_side
+
+def job(path):
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(600)
+
+if __name__ == "__main__":
+    side_by_side({"job": functools.partial(job, sys.argv[1])}, 1)
+"""
+
+
+def test_a_training_beside_others_ends_when_what_started_it_is_killed(tmp_path):
+    """It went on alone, and then waited for ever for more to do."""
+    (tmp_path / "start.py").write_text(JOB)
+    told = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, str(tmp_path / "start.py"), str(told)]) as process:
+        wait_until(lambda: told.is_file() and told.read_text())
+        process.kill()
+    pid = int(told.read_text())
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
