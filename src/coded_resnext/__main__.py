@@ -40,12 +40,6 @@ def _rounds(text: str) -> int:
     return int(text)
 
 
-def _pages(options: argparse.Namespace) -> None:
-    from .reproduction.figures.documents import write_documents
-
-    print("\n".join(map(str, write_documents())))
-
-
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
@@ -302,6 +296,12 @@ def _publish(options: argparse.Namespace) -> None:
     from .reproduction.notebooks.publish import publish
 
     print("\n".join(publish(_preset(options.preset))))
+
+
+def _pages(options: argparse.Namespace) -> None:
+    from .reproduction.figures.documents import write_documents
+
+    print("\n".join(map(str, write_documents())))
 
 
 class Command(NamedTuple):

@@ -177,3 +177,14 @@ def test_no_network_says_where_to_put_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.CIFAR10.download", refuse)
     with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*no route.*cifar10/train/<class>"):
         load_images("cifar10", "train", root=tmp_path)
+
+
+def test_images_that_do_not_decode_are_all_named_at_once(tmp_path):
+    folder = make_folder(tmp_path, per_class=6) / "shapes/train"
+    broken = [folder / "circle/0.png", *(folder / f"square/{i}.png" for i in range(6))]
+    broken[0].write_bytes(broken[0].read_bytes()[:60])
+    for path in broken[1:]:
+        path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="and 2 more") as refused:
+        load_images("shapes", "train", root=tmp_path)
+    assert all(str(path) in str(refused.value) for path in broken[:5])

@@ -12,12 +12,21 @@ from PIL import Image
 from coded_resnext import CodedResNeXt, load_images, load_subnetwork
 from coded_resnext.__main__ import main
 from coded_resnext.data.prepare import Preparation, centre_crop, normalise, read_image, to_uint8
+from coded_resnext.descriptions import SEAL
 from coded_resnext.errors import CheckpointError
 from coded_resnext.reproduction.measure.stages import evaluate, recorded_threshold
 from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.subnetworks.export import cut_out
 from coded_resnext.subnetworks.manifest import read_manifest
-from coded_resnext.subnetworks.onnx_file import ENERGIES, METADATA, OPSET, OnnxNetwork, export_onnx, export_program
+from coded_resnext.subnetworks.onnx_file import (
+    ENERGIES,
+    METADATA,
+    OPSET,
+    OnnxNetwork,
+    export_onnx,
+    export_program,
+    sealed,
+)
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
 
 missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
@@ -167,8 +176,16 @@ def test_onnx_files_of_other_networks_are_refused(onnx_file, tmp_path):
     manifest = json.loads(notes[METADATA].value)
     manifest["class_names"], manifest["classes"] = ["a"], [0]
     manifest["codewords"] = {name: rows[:1] for name, rows in manifest["codewords"].items()}
+    del manifest[SEAL]
     notes[METADATA].value = json.dumps(manifest)
-    onnx.save(proto, tmp_path / "other.onnx")
+    onnx.save(proto, tmp_path / "changed.onnx")
+    with pytest.raises(CheckpointError, match=r"changed\.onnx is damaged"):
+        OnnxNetwork(tmp_path / "changed.onnx")
+    del proto.metadata_props[-1]  # its seal
+    onnx.save(proto, tmp_path / "unsealed.onnx")
+    with pytest.raises(CheckpointError, match=r"carries no hash of its content.*Export it again"):
+        OnnxNetwork(tmp_path / "unsealed.onnx")
+    (tmp_path / "other.onnx").write_bytes(sealed(proto.SerializeToString()))
     with pytest.raises(CheckpointError, match=r"has logits of \[2\], its manifest says \[1\]"):
         OnnxNetwork(tmp_path / "other.onnx")
     del proto.metadata_props[:]

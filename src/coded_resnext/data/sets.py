@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .. import paths
 from ..errors import Missing, Refused
-from .folders import FOREIGN, TEST_SHARE, class_folders, find_layout, image_files, say_strays
+from .folders import FOREIGN, SHOWN, TEST_SHARE, class_folders, find_layout, image_files, say_strays
 from .prepare import centre_crop, read_image, to_uint8
 from .prepare import normalise as normalise
 
@@ -398,18 +398,28 @@ def _folder(
 
 
 def _read_all(files: Sequence[Path]) -> Tensor:
-    first = read_image(files[0])
-    if first.width != first.height:
-        raise Refused(f"{files[0]} is {first.width}x{first.height}: set image_size to crop squares out of it")
-    pixels = torch.empty(len(files), 3, first.height, first.width, dtype=torch.uint8)
+    """All files, of one size; those that are no images are named together, so that one look mends the folder."""
+    pixels, first, broken = torch.empty(0), files[0], list[str]()
     for i, file in enumerate(files):
-        image = read_image(file)
-        if image.size != first.size:
+        try:
+            image = read_image(file)
+        except Refused as error:
+            broken.append(str(error))
+            continue
+        if len(pixels) == 0:
+            first, size = file, image.size
+            if image.width != image.height:
+                raise Refused(f"{file} is {image.width}x{image.height}: set image_size to crop squares out of it")
+            pixels = torch.empty(len(files), 3, image.height, image.width, dtype=torch.uint8)
+        if image.size != size:
             raise Refused(
-                f"{file} is {image.width}x{image.height}, {files[0].name} is {first.width}x{first.height}: "
+                f"{file} is {image.width}x{image.height}, {first.name} is {size[0]}x{size[1]}: "
                 "images in memory have one size; set image_size to resize them as they are read"
             )
         pixels[i] = to_uint8(image)
+    if broken:
+        more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+        raise Refused("; ".join(broken[:SHOWN]) + more)
     return pixels
 
 

@@ -168,7 +168,13 @@ class CodedResNeXt(nn.Module):
         Args:
             data: `classes`, `mean`, `std` and `image_size`, as a checkpoint has them.
             crop: whether images are cut as those on disk are.
+        Raises:
+            CheckpointError: data of other classes or channels than the network has, or that prepare no image.
         """
+        says = {"classes": len(data["classes"]), "channels": len(data["mean"])}
+        needs = {"classes": self.num_classes, "channels": self.options["in_channels"]}
+        if says != needs:
+            raise CheckpointError(f"data {data['name']} has {says}, the network {needs}: they are not of one run")
         self.class_names = tuple(data["classes"])
         self.preparation = Preparation.of({**data, "crop": crop}, f"data {data['name']}")
 

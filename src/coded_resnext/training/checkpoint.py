@@ -32,6 +32,7 @@ from ..network.weights import (
     SHIPPED,
     WEIGHTS_FILE,
     Data,
+    Recipe,
     find_model,
     is_shipped,
     load_weights,
@@ -66,7 +67,7 @@ class Description:
         processes: that trained it last.
     """
 
-    parameters: dict[str, Any]
+    parameters: Recipe
     network: dict[str, Any]
     schemes: dict[str, list[str]]
     data: Data
