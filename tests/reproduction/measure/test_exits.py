@@ -46,7 +46,10 @@ class Session:
         digits = load_images("digits", "train")
         description = Description(
             parameters, model.options, describe_schemes(model),
-            {"classes": digits.classes, "mean": digits.mean, "std": digits.std, "image_size": digits.image_size},
+            {
+                "name": "digits", "classes": digits.classes, "mean": digits.mean, "std": digits.std,
+                "image_size": digits.image_size,
+            },
             epoch=parameters["epochs"],
         )  # fmt: skip
         save_checkpoint(folder, model.state_dict(), {}, description)

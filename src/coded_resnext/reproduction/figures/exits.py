@@ -50,7 +50,8 @@ def tradeoff(curves: pd.DataFrame, static: pd.DataFrame) -> Figure:
     """
     figure, axes = canvas("multiply-adds (% of the coded network's)", "accuracy (%)", WIDTH, 3.2)
     places = [axes]
-    if static["accuracy"].max() < INSET[1] and curves["accuracy"].min() < INSET[0]:
+    low, high = curves["accuracy"].min(), curves["accuracy"].max()
+    if static["accuracy"].max() < INSET[1] and low < INSET[0] <= high:  # a network that learnt nothing never gets there
         inset = axes.inset_axes((0.46, 0.14, 0.53, 0.6))
         inset.set_ylim(*INSET)
         reached = curves[curves["accuracy"] >= INSET[0]]["multiply_adds"]
