@@ -12,6 +12,7 @@ from coded_resnext.reproduction.figures.contents import overview, preset_page
 from coded_resnext.reproduction.figures.registry import FIGURES, TABLES
 from coded_resnext.reproduction.records.presets import shipped_presets
 
+OF_ALL_PRESETS = {"regimes", "energy-and-removal"}  # their records are not one preset's
 COMMITTED = paths.ROOT / "figures"
 DRAWN = sorted(path.parent.name for path in COMMITTED.glob("*/README.md"))
 
@@ -24,7 +25,7 @@ def test_figures_have_marks():
     assert all(CAPTIONS[stem].marks for stem in FIGURES)
 
 
-@pytest.mark.parametrize("stem", sorted({*FIGURES, *TABLES}))
+@pytest.mark.parametrize("stem", sorted({*FIGURES, *TABLES} - OF_ALL_PRESETS))
 def test_captions_name_the_records_that_are_read(stem, monkeypatch):
     """As made for the preset that has most of them."""
     read = set()

@@ -148,7 +148,7 @@ def _made(stem: str, preset: str, folder: str) -> str:
         MAKERS[stage] if " " in MAKERS[stage] else f"make reproduce PRESET={preset}" for stage in CAPTIONS[stem].stages
     )
     by = ", ".join(f"`{command}`" for command in commands)
-    return f"Notebook {link}. " + (f"Records: {records}, by {by}." if records else "No records.")
+    return f"Notebook {link}." + (f" Records: {records}, by {by}." if records else "")
 
 
 def _item(item: str, presets: list[Preset]) -> str:
