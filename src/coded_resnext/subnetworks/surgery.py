@@ -38,8 +38,8 @@ LEARNING_RATE = 0.02
 LEARNING_BATCH = 64
 
 
-def spare_codeword(scheme: CodingScheme, *, seed: int = 0) -> np.ndarray:
-    """A word (N,) of the scheme's weight, at the scheme's minimum distance or more from all its codewords.
+def spare_codeword(scheme: CodingScheme, *, distance: int | None = None, seed: int = 0) -> np.ndarray:
+    """A word (N,) of the scheme's weight, at `distance` or more from all its codewords; their own minimum by default.
 
     Among those that are, the one whose branches work for the fewest classes, so that it disturbs the fewest. Few words
     are all tried; of many, those that algebraic codes of this distance have, where the scheme's own words may come
@@ -48,14 +48,14 @@ def spare_codeword(scheme: CodingScheme, *, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: there is none, or none was found.
     """
-    n, w = scheme.num_branches, scheme.num_active
+    n, w, distance = scheme.num_branches, scheme.num_active, distance or scheme.min_distance
     if math.comb(n, w) <= MOST_WORDS:
         pieces = iter([to_rows(words_of_weight(n, w), n)])
     else:
-        pieces = _many_words(n, w, scheme.min_distance, seeds("new codeword", seed))
+        pieces = _many_words(n, w, distance, seeds("new codeword", seed))
     for rows in pieces:
         shared = (rows.astype(np.float32) @ scheme.words.T.astype(np.float32)).max(axis=1)
-        fitting = rows[2 * (w - shared) >= scheme.min_distance]
+        fitting = rows[2 * (w - shared) >= distance]
         if len(fitting):
             return fitting[(fitting @ scheme.column_sums).argmin()]
     raise Refused(
@@ -74,16 +74,19 @@ def _many_words(n: int, w: int, distance: int, rng: np.random.Generator) -> Iter
 
 
 @torch.no_grad()
-def with_new_class(model: CodedResNeXt) -> CodedResNeXt:
+def with_new_class(model: CodedResNeXt, distances: Mapping[str, int] | None = None) -> CodedResNeXt:
     """A network with one class more, the last: spare codewords, and a row of fc that starts as the mean of the others.
 
+    Args:
+        distances: how far the codeword is at least from all others, by block; the schemes' own by default.
     Raises:
         ValueError: a plain network; a scheme without room, see `spare_codeword`.
     """
     if not model.schemes:
         raise Refused("this network is plain: it has no paths, and a new class would need all of it")
     longer = {
-        scheme: CodingScheme(np.vstack([scheme.words, spare_codeword(scheme)])) for scheme in model.schemes.values()
+        scheme: CodingScheme(np.vstack([scheme.words, spare_codeword(scheme, distance=(distances or {}).get(name))]))
+        for name, scheme in model.schemes.items()
     }
     row = model.fc.weight.mean(0, keepdim=True)
     schemes = {name: longer[scheme] for name, scheme in model.schemes.items()}
@@ -206,7 +209,8 @@ def forget_and_learn(
         images, own = moved_last(test, k), test.labels == k
         fewer = without_class(model, k)
         without = predict(fewer, images.subset((~own).nonzero()[:, 0]), batch_size, device).logits.argmax(1)
-        more = with_new_class(fewer)
+        # As far as the codewords were from each other before: those of few classes that are left may be farther apart.
+        more = with_new_class(fewer, {name: scheme.min_distance for name, scheme in model.schemes.items()})
         train_new_class(
             more, moved_last(train, k), count - 1,
             mu=mu, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=LEARNING_BATCH, seed=seed,

@@ -269,3 +269,25 @@ def test_the_same_records_make_the_same_bytes(name):
     first, second = (figures.save(WITH_RECORDS[name](), "digits", stem) for stem in ("first", "second"))
     assert first.png.read_bytes() == second.png.read_bytes()
     assert first.pdf.read_bytes() == second.pdf.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("$x$ and $5", r"\$x\$ and \$5"),
+        ("two\nlines\t\tand more", "two lines and more"),
+        ("n" * 100, "n" * 23 + "…"),
+        ("été|<b>", "été|<b>"),
+    ],
+)
+def test_names_of_classes_as_figures_have_them(name, shown):
+    assert figures.shown_name(name) == shown
+
+
+def test_a_letter_that_no_font_has_is_shown_by_its_number(monkeypatch, recwarn):
+    monkeypatch.setattr(figures, "_families", lambda: ["DejaVu Sans"])
+    figures._has_glyph.cache_clear()
+    assert figures.shown_name("猫 1") == "U+732B 1"
+    figures.save(figures.styled(lambda: figures.canvas(figures.shown_name("猫"), "é")[0])(), "digits", "name")
+    assert not [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)]
+    figures._has_glyph.cache_clear()

@@ -28,6 +28,7 @@ from .style import (
     canvas,
     finish_grid,
     short_name,
+    shown_text,
     styled,
 )
 
@@ -227,7 +228,7 @@ def image_grid(pictures: Sequence[Sequence[tuple[Image.Image, str]]], names: Seq
         axes[0].set_ylabel(shown, rotation=0, ha="right", va="center")
         for ax, (picture, caption) in zip(axes, row, strict=False):
             ax.imshow(picture, cmap="gray")
-            ax.set_title(caption.replace("$", r"\$"), fontsize="x-small", pad=2)
+            ax.set_title(shown_text(caption), fontsize="x-small", pad=2)
     return figure
 
 

@@ -365,7 +365,9 @@ TABLES = _by_stem({
         "subnetworks-cohesion": lambda preset: _not_empty(
             subnetworks.cohesion_table(_coded(preset, "subnetworks")), preset
         ),
-        "subnetworks-surgery": lambda preset: subnetworks.surgery_table(_coded(preset, "surgery")),
+        "subnetworks-surgery": lambda preset: _not_empty(
+            subnetworks.surgery_table(_coded(preset, "surgery")), preset
+        ),
         "subnetworks-latency": lambda preset: subnetworks.latency_table(_timed_subnetwork("latency")),
         "subnetworks-profile": lambda preset: subnetworks.profile_table(_timed_subnetwork("profile")),
     },
@@ -439,7 +441,7 @@ FIGURES = _by_stem({
     "09_subnetworks": {
         "paths-of-classes": _class_paths,
         "forget-and-relearn": lambda preset: subnetworks.surgery(
-            subnetworks.surgery_table(_coded(preset, "surgery"))
+            _not_empty(subnetworks.surgery_table(_coded(preset, "surgery")), preset)
         ),
         "subnetworks-subsets": lambda preset: subnetworks.subset_curves(
             subnetworks.subset_table(_coded(preset, "subnetworks"))

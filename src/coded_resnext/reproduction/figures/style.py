@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
 import numpy as np
 import pandas as pd
-from matplotlib import style
+from matplotlib import font_manager, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -35,6 +35,11 @@ IN_DISTRIBUTION = "#56B4E9"
 OUT_OF_DISTRIBUTION = "#CC79A7"
 PAPER_COLOUR = "#999999"
 LEADER = "#c0c0c0"
+# Where names have letters that DejaVu has not, the first of these that is installed draws them.
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans", "WenQuanYi Zen Hei", "Droid Sans Fallback",
+    "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS",
+)  # fmt: skip
 LONGEST_NAME = 24  # characters of a class's name that figures show
 # Tol's muted scheme, told apart like those above and mixed up with none: classes, policies and ablations.
 ONE_CLASS, ANOTHER_CLASS, BOTH_CLASSES = "#88CCEE", "#DDCC77", "#117733"
@@ -60,7 +65,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with style.context(STYLE):
+        with style.context([*STYLE, {"font.family": _families()}]):
             figure = function(*args, **kwargs)
             _legend(figure)
         return figure
@@ -94,7 +99,7 @@ def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
     written = {}
     for kind, metadata in undated.items():
         buffer = io.BytesIO()
-        with style.context(STYLE):
+        with style.context([*STYLE, {"font.family": _families()}]):
             figure.savefig(buffer, format=kind, metadata=metadata)
         written[kind] = paths.FIGURES / preset / f"{stem}.{kind}"
         write_atomically(written[kind], buffer.getvalue())
@@ -130,10 +135,31 @@ def points(axes: Axes, table: pd.DataFrame) -> None:
             axes.scatter(table["recall"], table[precision], zorder=3, label=label, **look)
 
 
+def shown_text(text: str) -> str:
+    """Text with names in it as figures have it: on one line, and a dollar sign is no formula.
+
+    A letter that no font here has is shown by its number, as U+732B.
+    """
+    letters = (letter if _has_glyph(letter) else f"U+{ord(letter):X}" for letter in " ".join(text.split()))
+    return "".join(letters).replace("$", r"\$")
+
+
 def shown_name(name: str) -> str:
-    """A class's name as figures have it: on one line, not too long, and a dollar sign is no formula."""
+    """A class's name as figures have it: not too long either."""
     line = " ".join(name.split())
-    return (line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…").replace("$", r"\$")
+    return shown_text(line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…")
+
+
+@cache
+def _families() -> list[str]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
+
+
+@cache
+def _has_glyph(letter: str) -> bool:
+    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _families())
+    return any(font.get_char_index(ord(letter)) for font in fonts)
 
 
 def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:

@@ -185,7 +185,7 @@ def cohesion_table(records: Sequence[Record]) -> pd.DataFrame:
 def surgery_table(records: Sequence[Record]) -> pd.DataFrame:
     """A row a class forgotten and taught anew: accuracies of the others and its own, over runs, in percent."""
     frame = pd.DataFrame([row for record in coded_records(records) for row in record["points"]])
-    return frame.groupby("class", sort=False).mean().reset_index()
+    return frame if frame.empty else frame.groupby("class", sort=False).mean().reset_index()
 
 
 def latency_table(record: Record) -> pd.DataFrame:
