@@ -2,9 +2,8 @@
 
 The seal is the sha256 of everything else in the file, in one canonical text; line breaks and the order of keys are no
 part of it. It is there against accidents: who wants to deceive seals anew. A file without one is read as it is, for
-checkpoints are days of training, exports were given away and records are in git since before there were seals; and a
-bit that is flipped in the seal's own name leaves all the rest as it was. What people write by hand is YAML, and has
-none.
+checkpoints are days of training, exports were given away and records are in git since before there were seals; a seal
+whose own name was damaged is still known by its value. What people write by hand is YAML, and has none.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any, NoReturn, NotRequired, TypeVar, Union, get_args, get_ori
 from .errors import BadFile
 
 SEAL = "seal"
+SEAL_LENGTH = 64  # hexadecimal digits
 
 T = TypeVar("T")
 
@@ -50,11 +50,20 @@ def from_json(text: str | bytes, source: str, remedy: str, error: type[BadFile] 
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__} where an object should be")
         stated = content.pop(SEAL, None)
+        if stated is None and (key := _misnamed_seal(content)):
+            raise ValueError(f"its seal is called {key!r}")
         if stated not in (None, seal(content)):
             raise ValueError(f"its content is not what it was sealed with; after an edit, remove its {SEAL!r}")
     except (ValueError, RecursionError) as reason:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise error(f"{source} is damaged ({reason}): {remedy}") from None
     return content
+
+
+def _misnamed_seal(content: Mapping[str, Any]) -> str | None:
+    """The key of what would be a seal by another name."""
+    hashes = [key for key, value in content.items() if isinstance(value, str) and len(value) == SEAL_LENGTH]
+    rest = ((key, {other: value for other, value in content.items() if other != key}) for key in hashes)
+    return next((key for key, others in rest if seal(others) == content[key]), None)
 
 
 def read_json(path: Path, remedy: str, error: type[BadFile] = BadFile, source: str | None = None) -> dict[str, Any]:

@@ -137,6 +137,13 @@ def test_a_damaged_manifest_is_refused(folder):
         load_subnetwork(folder)
 
 
+def test_a_seal_with_a_damaged_name_is_known_by_its_value(folder):
+    path = folder / MANIFEST
+    path.write_text(path.read_text().replace(f'"{SEAL}"', '"reel"'))
+    with pytest.raises(CheckpointError, match="its seal is called 'reel'"):
+        load_subnetwork(folder)
+
+
 def test_other_keys_are_ignored():
     """A later version may say more."""
     fields = {"classes": [0], "class_names": ["a"], "codewords": {"layer2.0": ["10"]}}
