@@ -18,6 +18,7 @@ from coded_resnext.reproduction.figures.exits import (
     chosen_target,
     share_table,
     static_table,
+    sureness_table,
     target_table,
     timing_table,
 )
@@ -273,3 +274,11 @@ def test_records_of_plain_networks_do_not_grow_stale(records, monkeypatch):
     plain = next(record for record in records if record["name"] == "plain-s0")
     assert not stages._foreign_came(plain)
     assert stages._foreign_came({**records[0], "rejection": []})
+
+
+def test_a_score_that_was_never_wrong_tells_nothing(records):
+    """Few test images may all be answered rightly: the table stays, without a number."""
+    silent = [{**row, "auroc": None} for row in records[0]["sureness"]]
+    table = sureness_table([{**records[0], "sureness": silent}])
+    assert table["policy"].tolist() == list(STOPS_ABOVE)
+    assert table[records[0]["blocks"]].isna().all().all()

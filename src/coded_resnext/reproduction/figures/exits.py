@@ -161,6 +161,7 @@ def decoding_across_blocks(gains: pd.DataFrame) -> Figure:
     gained.set_ylabel("difference (points)")
     for axes in (alone, gained):
         axes.set_xticks(x, names)
+    figure.supxlabel("decoder")
     return figure
 
 
@@ -380,7 +381,7 @@ def sureness_table(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame(rows).astype({"auroc": float})
     runs = frame.groupby(["network", "policy"], sort=False)["run"].nunique()
     blocks = list(dict.fromkeys(frame["block"]))
-    means = frame.pivot_table("auroc", ["network", "policy"], "block", sort=False)[blocks]
+    means = frame.groupby(["network", "policy", "block"], sort=False)["auroc"].mean().unstack("block")[blocks]
     return means.assign(runs=runs).reset_index()[["network", "policy", "runs", *blocks]]
 
 
