@@ -58,7 +58,7 @@ class Session:
         self.run = Run(load_checkpoint(folder))
         self.run.test = self.run.test.subset(range(80))
         metrics, more = measure_exits(self.run)
-        self.record = {"stage": "exits", "name": name, "parameters": parameters, "metrics": metrics, **more,
+        self.record = {"stage": "exits", "name": name, "parameters": parameters, "metrics": metrics, **more, "seed": 0,
                        "checkpoint": self.run.checkpoint.weights_hash}  # fmt: skip
 
 
