@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..records.kinds import run_kinds
 from ..records.paper import DESIGN, SCHEME_RECORDS, SEARCH
-from ..records.presets import load_preset
+from ..records.presets import is_own, load_preset
 from ..records.records import Record, read_stage
 from . import quotes
 
@@ -402,7 +402,7 @@ def caption(stem: str, preset: str, *, drawn: bool) -> str:
     """
     words = CAPTIONS[stem]
     title = f"{words.number}: {words.title}" if words.number else words.title
-    theirs = words.theirs(load_preset(preset).data) if words.theirs else ""
+    theirs = words.theirs(load_preset(preset).data) if words.theirs and not is_own(preset) else ""
     sentences = [f"{title}.", words.shows, words.marks if drawn else "", _sample(words, preset), theirs]
     return " ".join(sentence for sentence in sentences if sentence)
 

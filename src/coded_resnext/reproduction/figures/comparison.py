@@ -15,7 +15,7 @@ import pandas as pd
 from ...codes.scheme import first_stage, load_scheme
 from ..records.intervals import error95, wilson
 from ..records.paper import SAME_IN_PAPER, paper
-from ..records.presets import FULL, load_preset
+from ..records.presets import FULL, is_own, load_preset
 from ..records.records import metric, piece, read_stage
 from .claims import claims
 from .tables import accuracy_table, binary_table, early_table, removal_table
@@ -83,8 +83,8 @@ def table_2(preset: str) -> pd.DataFrame:
     """Table 2: coded, plain and their difference first, the paper's beside them; then every other kind of run.
 
     Returns:
-        As `accuracy_table`, and a column of the paper's numbers on the preset's data or on CIFAR-10. The difference is
-        in percentage points, its low and high the ends of its 95 % interval.
+        As `accuracy_table`, and a column of the paper's numbers on the preset's data or on CIFAR-10, but not beside
+        images of one's own. The difference is in percentage points, its low and high the ends of its 95 % interval.
     """
     table = accuracy_table(read_stage(preset, "accuracy"))
     theirs = paper("table-2", load_preset(preset).data)
@@ -101,8 +101,9 @@ def table_2(preset: str) -> pd.DataFrame:
         rows.append(pd.DataFrame([difference]))
     rows.append(table[~table["kind"].isin(["coded", "plain"])])
     whole = pd.concat([part for part in rows if not part.empty], ignore_index=True)
-    column = f"paper, {theirs['data_set'].iloc[0]}"
-    return whole.assign(**{column: whole["kind"].map(numbers)}).astype({"runs": "Int64", "images": "Int64"})
+    if not is_own(preset):
+        whole[f"paper, {theirs['data_set'].iloc[0]}"] = whole["kind"].map(numbers)
+    return whole.astype({"runs": "Int64", "images": "Int64"})
 
 
 def _verdict(row: pd.Series, data_set: str | None, same_network: bool) -> str:

@@ -16,7 +16,7 @@ from ...codes.scheme import CodingScheme, scheme_path
 from ...errors import NothingToShow
 from ..records.kinds import coded_records, run_kinds
 from ..records.paper import NETWORK_SIZES, paper
-from ..records.presets import load_preset
+from ..records.presets import is_own, load_preset
 from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
 from . import (
     architectures,
@@ -85,9 +85,9 @@ def _architectures() -> list[Record]:
     return _records("architectures", "architecture")
 
 
-def _theirs(item: str, preset: str) -> pd.DataFrame:
-    """The paper's numbers on the preset's data set, or on what is nearest to it."""
-    return paper(item, load_preset(preset).data)
+def _theirs(item: str, preset: str) -> pd.DataFrame | None:
+    """The paper's numbers on the preset's data set, or on what is nearest to it; None of images of one's own."""
+    return None if is_own(preset) else paper(item, load_preset(preset).data)
 
 
 def _only_coded(table: pd.DataFrame, preset: str) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def surgery(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
+def size_table(records: Sequence[Record], paper: pd.DataFrame | None = None) -> pd.DataFrame:
     """What one class's subnetwork keeps of the full network: a row a count, the paper's percentage where it has one.
 
     Every class keeps as much, since all codewords of a scheme weigh the same; the means would show it if not.
@@ -124,7 +124,6 @@ def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
     Args:
         paper: kept-parameters of one data set; the text's share is of parameters, by a count that it does not state.
     """
-    theirs = paper[paper["counted"] == "as the text says"]["value"].iloc[0]
     record = coded_records(records)[0]
     full, singles = record["full"], pd.DataFrame(record["singles"])
     names = {
@@ -137,11 +136,13 @@ def size_table(records: Sequence[Record], paper: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, name in names.items():
         one = singles[key].mean()
-        rows.append({
-            "count": name, "full": full[key], "one class": one, "%": 100 * one / full[key],
-            "paper, %": theirs if key == "without_shortcuts" else float("nan"),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+        rows.append({"count": name, "full": full[key], "one class": one, "%": 100 * one / full[key]})
+    table = pd.DataFrame(rows)
+    if paper is None:
+        return table
+    theirs = paper[paper["counted"] == "as the text says"]["value"].iloc[0]
+    beside = [theirs if key == "without_shortcuts" else float("nan") for key in names]
+    return table.assign(**{"paper, %": beside})
 
 
 def single_table(records: Sequence[Record]) -> pd.DataFrame:

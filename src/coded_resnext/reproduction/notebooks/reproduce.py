@@ -25,7 +25,7 @@ from ...files import forget_temporary, sha256, write_atomically
 from ...locks import held
 from ...training.parameters import to_plain
 from ..measure.side_by_side import side_by_side
-from ..records.presets import load_preset, preset_path, shipped_presets
+from ..records.presets import is_own, load_preset, preset_path
 from .strict import check_parameters, default_parameters, read_notebook, run
 
 TRAIN = "03_train"
@@ -83,12 +83,13 @@ def reproduce(preset: str, *, force: bool = False) -> None:
         forget_temporary(paths.RUNS / preset / "notebooks")
         for notebook, group in itertools.groupby(work, key=lambda unit: unit.notebook):
             _execute_all(notebook, list(group), force)
-    from ..figures.claims import claims
+    from ..figures.claims import COUNT, claims
     from ..figures.text import as_text
 
     table = claims(preset)
-    if preset not in shipped_presets():  # images of one's own are not the paper's
-        table = table[table["ours"].notna()].drop(columns=["paper", "verdict"])
+    if is_own(preset):  # what was measured, without the paper's numbers and verdicts on its claims
+        table = table[table["ours"].notna() & (table["row"] != COUNT)]
+        table = table.drop(columns=["paper", "paper_inside", "power", "verdict"])
     print(f"\n{as_text(table)}")
 
 

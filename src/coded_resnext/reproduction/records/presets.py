@@ -101,6 +101,11 @@ def shipped_presets() -> list[str]:
     return sorted(path.stem for path in paths.PRESETS.glob("*.yaml"))
 
 
+def is_own(name: str) -> bool:
+    """Whether a preset is of a user's images: the paper's numbers do not stand beside them."""
+    return name not in shipped_presets()
+
+
 def preset_path(name: str) -> Path:
     """The file of a preset.
 
