@@ -185,7 +185,7 @@ def test_latency_compares_with_the_full_network_of_the_same_runtime_and_batch():
         | dict.fromkeys(("lower_quartile", "upper_quartile"), s)
         for b, a, n, s in [(1, 1, "full", 0.3), (1, 1, "one class", 0.2), (64, 8, "full", 8.0), (64, 64, "full", 16.0)]
     ]
-    table = latency_table({"points": points})
+    table = latency_table({"points": points, "environment": {"device": "a CPU"}})
     assert table["times faster"].tolist() == pytest.approx([1, 1.5, 1, 1])
     assert table["images/s"].tolist() == pytest.approx([1 / 0.3, 5, 8, 4])
 
@@ -198,7 +198,7 @@ def test_profile_compares_part_with_part():
             ("one class", "stem", 0.1, 10),
         ]
     ]  # fmt: skip
-    table = profile_table({"points": points}).set_index("part")
+    table = profile_table({"points": points, "environment": {"device": "a CPU"}}).set_index("part")
     assert table.loc["conv", "times faster"] == pytest.approx(2)
     assert table.loc["conv", "times fewer multiply-adds"] == pytest.approx(3)
     assert table["% of full"].to_dict() == pytest.approx({"stem": 25, "conv": 75})

@@ -92,7 +92,7 @@ def test_a_preset_is_made_once_and_edited(tmp_path, capsys):
     ("text", "message"),
     [
         ("runs: [", "mine.yaml is no YAML"),
-        ("nothing", "is no preset: expected the keys about"),
+        ("nothing", "is no preset: expected the keys title, about"),
         ("training: {}", "preset mine has no 'runs'"),
         ("training: []\nruns: {}", "'training' must be a dict"),
         ("training: {}\nruns: {}", "lists no run"),

@@ -24,7 +24,7 @@ class HubCodedResNeXt(PyTorchModelHubMixin, CodedResNeXt):
     Args:
         network: options of CodedResNeXt, but for the schemes.
         schemes: the codewords of every coded block, as strings; empty for a plain network.
-        data: `classes`, `mean`, `std`, `image_size` and `crop` of what it was trained on; empty before training.
+        data: `name`, `classes`, `mean`, `std`, `image_size`, `crop` of what it was trained on; empty before training.
     """
 
     def __init__(
@@ -50,4 +50,4 @@ class HubCodedResNeXt(PyTorchModelHubMixin, CodedResNeXt):
 def _data(model: CodedResNeXt) -> dict[str, Any]:
     if model.preparation is None:
         return {}
-    return {"classes": list(model.class_names), **asdict(model.preparation)}
+    return {"name": "of the configuration", "classes": list(model.class_names), **asdict(model.preparation)}

@@ -166,7 +166,7 @@ class CodedResNeXt(nn.Module):
         """Tell a network what it was trained on.
 
         Args:
-            data: `classes`, `mean`, `std` and `image_size`, as a checkpoint has them.
+            data: `name`, `classes`, `mean`, `std` and `image_size`, as a checkpoint has them.
             crop: whether images are cut as those on disk are.
         Raises:
             CheckpointError: data of other classes or channels than the network has, or that prepare no image.
