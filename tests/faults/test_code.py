@@ -45,6 +45,7 @@ class Payload:
 
 
 def test_a_pickle_or_a_yaml_tag_in_any_files_place_is_not_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(paths, "OWN_WEIGHTS", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,7 @@ UNGUARDED = ("PNG image", "preset")
 
 
 def test_damaged_files_are_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")  # where names of folders are remembered
     monkeypatch.setattr(paths, "WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(paths, "OWN_WEIGHTS", tmp_path / "weights")
     for name, kind in kinds(tmp_path).items():
