@@ -27,23 +27,15 @@ def _argument(*flags: str, **options: Any) -> Argument:
     return flags, options
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
-    return int(text)
+def _whole(least: int) -> Callable[[str], int]:
+    """An argument's type: whole numbers from one on."""
 
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return int(text)
 
-def _rounds(text: str) -> int:
-    """Of a timing: quartiles want two values."""
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 2, got {text!r}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
+    return number
 
 
 def _seconds(text: str) -> float:
@@ -322,7 +314,7 @@ PARAMETER = _argument(
     help="or KEY VALUE, as papermill has it; a key of TrainingParameters or of the notebook's first cell",
 )  # fmt: skip
 NETWORK = "shipped weights (cifar10-small) or a run's folder (data/runs/<preset>/<run>)"
-ROUNDS = _argument("--rounds", type=_rounds, default=9, help="alternations that are timed, 2 at least")
+ROUNDS = _argument("--rounds", type=_whole(2), default=9, help="alternations that are timed, 2 at least")
 
 COMMANDS = {
     "reproduce": Command("run a preset: every notebook in order, then the claims", _reproduce, (
@@ -358,7 +350,7 @@ COMMANDS = {
         _argument("--classes", type=int, required=True, help="K, 2 to 2000"),
         _argument("--branches", type=int, required=True, help="N, at most 64"),
         _argument("--active", type=int, required=True, help="N_act, the ones of every codeword"),
-        _argument("--seed", type=_seed, default=0, help="of all random choices"),
+        _argument("--seed", type=_whole(0), default=0, help="of all random choices"),
         _argument("--time-limit", type=_seconds, default=60.0, help="seconds; the search may end before"),
         _argument("--output", help="a file for the scheme; printed otherwise"),
     ), "--classes 43 --branches 12 --active 6 --output signs.txt"),
@@ -371,7 +363,7 @@ COMMANDS = {
                   help="names with commas between: cat,dog; or one name each time, for names that have commas"),
         _argument("--out", type=Path, help="a folder for model.safetensors and manifest.json"),
         _argument("--onnx", type=Path, help="an ONNX file"),
-        _argument("--batch", type=_count, help="the ONNX file takes so many images at once; any number otherwise"),
+        _argument("--batch", type=_whole(1), help="the ONNX file takes so many images at once; any number otherwise"),
         _argument("--energies", action="store_true", help="the ONNX file gives the energies too"),
     ), "--model cifar10-small --classes cat,dog --out pets --onnx pets.onnx"),
     "predict": Command("classify image files", _predict, (
@@ -389,7 +381,7 @@ COMMANDS = {
         PRESET,
         _argument("run", nargs="?", default="coded-s0", help="a coded run that 10_early_exit has calibrated"),
         ROUNDS,
-        _argument("--images", type=_count, default=256, help="of the test set"),
+        _argument("--images", type=_whole(1), default=256, help="of the test set"),
     ), "cifar10-small coded-s0"),
     "weights": Command("put a finished run's weights and their card into data/weights", _weights, (
         _argument("preset"),
@@ -399,7 +391,7 @@ COMMANDS = {
         _argument("weights", help=NETWORK),
     ), "cifar10-small"),
     "bench-subnetwork": Command("time of one class's subnetwork, whole and by parts", _bench_subnetwork, (
-        _argument("--rounds", type=_rounds, default=30, help="alternations that are timed, 2 at least"),
+        _argument("--rounds", type=_whole(2), default=30, help="alternations that are timed, 2 at least"),
     ), "--rounds 30"),
     "pages": Command("write the README's results and the pages of docs/ from the records", _pages, (), ""),
     "publish": Command("copy a reproduction's outputs into the notebooks in git", _publish, (PRESET,), "digits"),

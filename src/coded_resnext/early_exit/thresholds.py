@@ -34,7 +34,7 @@ class Answers:
     right: np.ndarray
     cost: np.ndarray
 
-    def of(self, rows: np.ndarray) -> Answers:
+    def of(self, rows: np.ndarray | slice) -> Answers:
         return Answers(self.scores[rows], self.right[rows], self.cost)
 
     def exits(self, cuts: np.ndarray) -> np.ndarray:

@@ -13,8 +13,7 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
-from ..codes.scheme import CodingScheme
-from .model import CodedResNeXt, describe_schemes
+from .model import CodedResNeXt, check_options, describe_schemes, read_schemes
 from .weights import load_weights
 
 
@@ -30,8 +29,7 @@ class HubCodedResNeXt(PyTorchModelHubMixin, CodedResNeXt):
     def __init__(
         self, network: dict[str, Any], schemes: dict[str, list[str]], data: dict[str, Any] | None = None
     ) -> None:
-        words = {name: CodingScheme.from_text("\n".join(lines), source=name) for name, lines in schemes.items()}
-        CodedResNeXt.__init__(self, **network, schemes=words)
+        CodedResNeXt.__init__(self, **check_options(network, "config.json"), schemes=read_schemes(schemes))
         if data:
             self.knows(data, crop=data["crop"])
 

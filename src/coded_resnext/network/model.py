@@ -415,6 +415,11 @@ def check_options(network: Mapping[str, Any], source: str) -> Options:
     return options
 
 
+def read_schemes(schemes: Mapping[str, list[str]]) -> dict[str, CodingScheme]:
+    """What `describe_schemes` wrote: the scheme of every place, from its codewords as strings."""
+    return {place: CodingScheme.from_text("\n".join(words), source=place) for place, words in schemes.items()}
+
+
 def build_network(
     network: Mapping[str, Any], schemes: Mapping[str, list[str]], source: str = "network"
 ) -> CodedResNeXt:
@@ -424,9 +429,8 @@ def build_network(
         ValueError: naming `source`, for what is no network.
     """
     options = check_options(network, source)
-    coded = {place: CodingScheme.from_text("\n".join(words), source=place) for place, words in schemes.items()}
     try:
-        return CodedResNeXt(**options, schemes=coded)
+        return CodedResNeXt(**options, schemes=read_schemes(schemes))
     except Refused as error:
         raise CheckpointError(f"{source} describes no network: {error}") from None
 

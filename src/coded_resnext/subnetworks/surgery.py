@@ -198,12 +198,14 @@ def forget_and_learn(
     train = train.subset(seeds("images to learn anew", seed).permutation(len(train))[:MOST_IMAGES])
     whole = predict(model, test, batch_size, device).logits.argmax(1)
 
-    def probed(network: CodedResNeXt, k: int) -> float:
+    def read_by_a_probe(network: CodedResNeXt) -> Tensor:
+        """What a probe of all classes takes every test image for."""
         block = network.block_names[-1]
         known, asked = (pooled_features(network, [block], images, batch_size, device)[block]
                         for images in (train, test))  # fmt: skip
-        return percent_equal(probe(known, train.labels, asked)[test.labels == k], test.labels[test.labels == k])
+        return probe(known, train.labels, asked)
 
+    probed = read_by_a_probe(model)
     rows: list[Row] = []
     for k in range(min(count, MOST_CLASSES)):
         images, own = moved_last(test, k), test.labels == k
@@ -227,9 +229,9 @@ def forget_and_learn(
             "own": percent_equal(whole[own], test.labels[own]),
             "own_after": percent_equal(after[own], images.labels[own]),
             "same_codeword": sum(same) / len(same),
-            "probed": probed(model, k),
-            "probed_without": probed(fewer, k),
-            "probed_after": probed(more, k),
+            "probed": percent_equal(probed[own], test.labels[own]),
+            "probed_without": percent_equal(read_by_a_probe(fewer)[own], test.labels[own]),
+            "probed_after": percent_equal(read_by_a_probe(more)[own], test.labels[own]),
         })  # fmt: skip
     return rows
 

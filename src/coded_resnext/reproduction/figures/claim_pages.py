@@ -14,7 +14,7 @@ from ..records.kinds import run_kinds
 from ..records.paper import SAME_IN_PAPER
 from ..records.presets import load_preset, shipped_presets
 from ..records.records import Record, read_stage
-from .claims import CODED, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
+from .claims import CODED, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims, is_narrower_plain
 from .headlines import SHOWN_PRESETS, headline_cell
 from .text import as_markdown
 
@@ -270,7 +270,7 @@ def _behind(page: Page, preset: str) -> dict[str, list[Record]]:
 
 
 def _behind_it(kind: str, page: Page) -> bool:
-    return kind in page.kinds or (SMALL_PLAIN in page.kinds and kind.startswith("plain, ") and "width" in kind)
+    return kind in page.kinds or (SMALL_PLAIN in page.kinds and is_narrower_plain(kind))
 
 
 def _source(page: Page, preset: str, table: pd.DataFrame, records: dict[str, list[Record]]) -> str:

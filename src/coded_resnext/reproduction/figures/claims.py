@@ -115,6 +115,11 @@ def ablation_claims(preset: str) -> pd.DataFrame:
     return _frame(rows)
 
 
+def is_narrower_plain(kind: str) -> bool:
+    """Whether runs of a kind, see `run_kinds`, are of a plain network of another width than the preset's."""
+    return kind.startswith("plain, ") and "width" in kind
+
+
 class _Records:
     """What the records of a preset have, by kind of run."""
 
@@ -129,8 +134,7 @@ class _Records:
 
     def small_plain(self) -> str:
         """The kind of the plain network narrower than the preset's; where there is none, one that has no runs."""
-        kinds = (kind for kind, _ in self.stages["binary"])
-        return next((kind for kind in kinds if kind.startswith("plain, ") and "width" in kind), "plain, width")
+        return next((kind for kind, _ in self.stages["binary"] if is_narrower_plain(kind)), "plain, width")
 
     def images(self, stage: str) -> int:
         return int(metric(self.stages[stage][0][1], "images"))

@@ -15,7 +15,7 @@ import pandas as pd
 from ...codes.scheme import first_stage, load_scheme
 from ..records.intervals import error95, wilson
 from ..records.paper import SAME_IN_PAPER, paper
-from ..records.presets import FULL, is_own, load_preset
+from ..records.presets import is_own, load_preset
 from ..records.records import metric, piece, read_stage
 from .claims import claims
 from .tables import accuracy_table, binary_table, early_table, removal_table
@@ -62,7 +62,8 @@ def comparison(preset: str) -> pd.DataFrame:
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
-    data, scale = load_preset(preset).data, load_preset(preset).scale
+    loaded = load_preset(preset)
+    data = loaded.data
     theirs = pd.concat([paper(item) for item in ITEMS], ignore_index=True).rename(columns={"value": "paper"})
     theirs = _whole_schemes(theirs[["item", "data_set", "condition", "metric", "paper", "read_from"]])
     beside = {item: paper(item, data)["data_set"].iloc[0] for item in ITEMS}
@@ -72,8 +73,7 @@ def comparison(preset: str) -> pd.DataFrame:
     counted = table["item"].isin(OF_NO_RUN) & ~table["metric"].isin(BY_THE_CLOCK)
     table["part"] = counted.map({True: ARITHMETIC, False: MEASUREMENT})
     table["difference"] = table["ours"] - table["paper"]
-    same_network = scale.split(",")[0] == FULL
-    table["verdict"] = [_verdict(row, SAME_IN_PAPER.get(data), same_network) for _, row in table.iterrows()]
+    table["verdict"] = [_verdict(row, SAME_IN_PAPER.get(data), loaded.is_full) for _, row in table.iterrows()]
     order = ["part", "item", "data_set", "condition", "metric", "paper", "read_from", "ours", "error", "runs", "images"]
     table = table[[*order, "difference", "verdict"]].astype({"runs": "Int64", "images": "Int64"})
     return table.sort_values("part", kind="stable").reset_index(drop=True)

@@ -11,7 +11,7 @@ from ... import paths
 from ...errors import NothingToShow
 from ...files import write_atomically
 from ..records.paper import SAME_IN_PAPER
-from ..records.presets import FULL, Preset, load_preset, shipped_presets
+from ..records.presets import Preset, load_preset, shipped_presets
 from .captions import CAPTIONS, HOMES, WITH_DATA, alternative, caption, heading
 from .registry import FIGURES, MAKERS, TABLES, Item
 
@@ -182,7 +182,7 @@ def _how(data_set: str) -> str:
 
 
 def _short(preset: Preset) -> str:
-    toy = "" if _is_full(preset) else " (toy)"
+    toy = "" if preset.is_full else " (toy)"
     return f"{preset.title}{toy}"
 
 
@@ -202,11 +202,7 @@ def _there(items: dict, preset: str) -> list[str]:
 def _drawn_presets() -> list[Preset]:
     """Presets of the repository that have figures, those of the paper's own networks first."""
     names = [name for name in shipped_presets() if (paths.FIGURES / name).is_dir()]
-    return sorted(map(load_preset, names), key=lambda preset: not _is_full(preset))
-
-
-def _is_full(preset: Preset) -> bool:
-    return preset.scale.split(",")[0] == FULL
+    return sorted(map(load_preset, names), key=lambda preset: not preset.is_full)
 
 
 def _richest(presets: list[Preset]) -> str:

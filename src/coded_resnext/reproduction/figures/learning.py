@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from ..records.kinds import run_kinds
 from ..records.records import Record
+from .claims import CODED, NO_LOSS, PLAIN
 from .style import BAND, CODED_COLOUR, NO_LOSS_COLOUR, PLAIN_COLOUR, WIDTH, styled
 
-CODED, PLAIN, NO_LOSS = "coded", "plain", "coded, mu=0.0"
 LOOKS = {  # of kinds of runs: colour, line, and what the legend calls them
     CODED: (CODED_COLOUR, "-", "coded"),
     PLAIN: (PLAIN_COLOUR, "--", "plain"),

@@ -9,15 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ...codes.scheme import CodingScheme
-from .style import ACTIVE, INACTIVE, WIDTH, styled
+from ...codes.scheme import CodingScheme, word_text
+from .style import ACTIVE, INACTIVE, WIDTH, shown_name, styled
 
 
 def nearest_codewords(energies: np.ndarray, scheme: CodingScheme, classes: Sequence[str]) -> pd.DataFrame:
     """Every class with its codeword and the distance of one image's energies (N,) from it, the nearest first."""
     distances = np.linalg.norm(energies - scheme.words, axis=1)
-    words = ["".join(map(str, row.astype(int))) for row in scheme.words]
-    table = pd.DataFrame({"class": classes, "codeword": words, "distance": distances})
+    table = pd.DataFrame({"class": classes, "codeword": list(map(word_text, scheme.words)), "distance": distances})
     return table.sort_values("distance").reset_index(drop=True)
 
 
@@ -39,7 +38,7 @@ def way_of_an_image(
     first, *places = figure.subplots(1, 1 + len(energies))
     first.imshow(picture, cmap="gray" if picture.mode == "L" else None)
     first.set_axis_off()
-    first.set_title(f"class {classes[label]}")
+    first.set_title(f"class {shown_name(classes[label])}")
     highest = max(values.max() for values in energies.values())
     for axes, (block, values) in zip(places, energies.items(), strict=True):
         active = schemes[block].words[label].astype(bool)
@@ -48,7 +47,7 @@ def way_of_an_image(
         axes.bar(branches[~active], values[~active], color=INACTIVE, label="0")
         axes.axhline(1, color="black", linestyle="--", linewidth=0.6)
         nearest = nearest_codewords(values, schemes[block], classes).iloc[0]
-        axes.set(ylim=(0, 1.05 * highest), title=f"{block}: {nearest['class']}", xticks=[])
+        axes.set(ylim=(0, 1.05 * highest), title=f"{block}: {shown_name(nearest['class'])}", xticks=[])
         if axes is not places[0]:
             axes.set_yticklabels([])
     places[0].set_ylabel("energy")

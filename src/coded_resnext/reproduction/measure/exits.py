@@ -116,11 +116,15 @@ def rivals(run: Run, test: Predictions) -> dict[str, list[dict[str, Any]]]:
     features = {which: pooled_features(model, blocks, images, run.batch_size, run.device)
                 for which, images in sets.items()}  # fmt: skip
     held = predict(model, run.held, run.batch_size, run.device)
+    asked = (
+        {block: torch.cat([features["held"][block], features["test"][block]]) for block in blocks},
+        torch.cat([held.logits, test.logits]),
+        torch.cat([run.held.labels, run.test.labels]),
+    )
     found: dict[str, list[dict[str, Any]]] = {"curves": [], "sureness": [], "budgets": []}
     for name in RIVALS:
-        known = features["train"], run.train.labels
-        chosen_on = rival_answers(name, known, (features["held"], held.logits, run.held.labels), cost)
-        answers = rival_answers(name, known, (features["test"], test.logits, run.test.labels), cost)
+        both = rival_answers(name, (features["train"], run.train.labels), asked, cost)  # a head is fitted once
+        chosen_on, answers = both.of(slice(len(run.held))), both.of(slice(len(run.held), None))
         points = operating_points(chosen_on)
         found["curves"] += [{"policy": name, **row} for row in early.tradeoff(points, answers)]
         found["sureness"] += _sureness(name, blocks, answers)

@@ -87,6 +87,11 @@ class Preset:
     settings: dict[str, dict[str, Any]]
 
     @property
+    def is_full(self) -> bool:
+        """Whether it trains the paper's network on the paper's data, be it for fewer epochs."""
+        return self.scale.split(",")[0] == FULL
+
+    @property
     def data(self) -> str:
         """The data set of its runs."""
         return next(iter(self.runs.values())).data
