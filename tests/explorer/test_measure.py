@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from coded_resnext import decode, extract_subnetwork, predict
+from coded_resnext import decode, extract_subnetwork, load_images, predict
 from coded_resnext.data.sets import ImageSet
 from coded_resnext.errors import Missing, Refused
 from coded_resnext.explorer.measure import describe, explore, open_subject, removal, union_sizes
 from coded_resnext.explorer.page import union_size
-from coded_resnext.explorer.pictures import FOREIGN, UNKNOWN, Pictures, picture_url, read_folder
+from coded_resnext.explorer.pictures import FOREIGN, UNKNOWN, Pictures, picture_url, read_folder, read_set
 from coded_resnext.network.cost import multiply_adds
 from coded_resnext.network.decoding import codeword_distances
 from coded_resnext.reproduction.records.records import read_record
@@ -211,3 +211,11 @@ def test_pictures_stay_within_what_a_page_carries(subject, pictures, data, monke
     assert {k: fewer["images"][i]["picture"] for k, i in fewer["first"].items()} == {
         k: data["images"][i]["picture"] for k, i in data["first"].items()
     }
+
+
+def test_the_test_images_are_those_of_the_runs_seed():
+    """A network of seed 3 learnt from images that seed 0 tests."""
+    digits = load_images("digits", "train")
+    data = {"name": "digits", "classes": digits.classes, "mean": digits.mean, "std": digits.std, "image_size": 8}
+    found = read_set({**data, "crop": False}, 3, 10_000)
+    assert torch.equal(found.images.pixels, load_images("digits", "test", seed=3).pixels)

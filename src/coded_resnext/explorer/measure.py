@@ -82,7 +82,10 @@ def explore(model: str, images: Path | None = None) -> Row:
     """
     subject = open_subject(model)
     channels = subject.model.options["in_channels"]
-    pictures = read_set(subject.data) if images is None else read_folder(images, channels, subject.data)
+    if images is None:
+        pictures = read_set(subject.data, subject.checkpoint.description.parameters["seed"])
+    else:
+        pictures = read_folder(images, channels, subject.data)
     return describe(subject, with_strangers(pictures, subject.data["name"]))
 
 

@@ -89,9 +89,13 @@ def read_folder(folder: Path, channels: int, data: Mapping[str, Any], limit: int
     )  # fmt: skip
 
 
-def read_set(data: Mapping[str, Any], limit: int = MEASURED) -> Pictures:
-    """The test images of the set that a network was trained on, `limit` of them at most."""
-    test = load_images(data["name"], "test", image_size=data["image_size"] if data["crop"] else 0)
+def read_set(data: Mapping[str, Any], seed: int, limit: int = MEASURED) -> Pictures:
+    """The test images of the set that a network was trained on, `limit` of them at most.
+
+    Args:
+        seed: of its run, which draws what of the digits is tested: others' test images it may have learnt from.
+    """
+    test = load_images(data["name"], "test", image_size=data["image_size"] if data["crop"] else 0, seed=seed)
     by_class = {str(k): (test.labels == k).nonzero()[:, 0].tolist() for k in range(len(test.classes))}
     drawn = sorted(i for rows in _draw(by_class, limit).values() for i in rows)
     pixels = torch.cat([test.take(i, i + 1) for i in drawn])
