@@ -28,6 +28,7 @@ TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "valida
 FOREIGN = "foreign"
 SHOWN = 5  # strays that are named
 TEST_SHARE = 0.2  # of a flat folder
+SAID = "CODED_RESNEXT_STRAYS_SAID"  # folders, a line each, for the notebooks that this process runs: they read them too
 
 
 class Layout(NamedTuple):
@@ -97,13 +98,12 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-_said: set[Path] = set()
-
-
 def say_strays(folder: Path, strays: Sequence[Path]) -> None:
-    """Name on stderr, once a folder, what in it is left out."""
-    if strays and folder not in _said:
-        _said.add(folder)
+    """Name on stderr what in a folder is left out: once, by this process or by one that started it."""
+    place = str(folder.resolve())
+    said = os.environ.get(SAID, "").split("\n")
+    if strays and place not in said:
+        os.environ[SAID] = "\n".join([*said, place])
         names = ", ".join(str(path.relative_to(folder)) for path in strays[:SHOWN])
         more = f" and {len(strays) - SHOWN} more" if len(strays) > SHOWN else ""
         print(f"note: no images, left out of {folder}: {names}{more}", file=sys.stderr, flush=True)

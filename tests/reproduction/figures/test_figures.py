@@ -16,6 +16,7 @@ from coded_resnext.errors import NothingToShow
 from coded_resnext.reproduction.figures import diagrams, energies, exits, networks
 from coded_resnext.reproduction.figures import paper as of_paper
 from coded_resnext.reproduction.figures import style as figures
+from coded_resnext.reproduction.figures.codewords import schemes_of
 from coded_resnext.reproduction.records import paper as tables
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -223,7 +224,7 @@ def test_an_image_leaves_at_the_first_block_that_is_sure():
 
 def test_energies_that_are_codewords_look_like_them():
     means = energies.mean_energies([early_record()])
-    schemes = energies.schemes_of(early_record(), list(BLOCKS), 10)
+    schemes = schemes_of(early_record(), list(BLOCKS), 10)
     assert {name: scheme.num_active for name, scheme in schemes.items()} == {"layer2.0": 5, "layer3.0": 3}
     figure = energies.energies_by_class({"coded": means}, schemes, NAMES)
     pictures = [axes.collections[0].get_array() for axes in figure.axes[:4]]

@@ -373,6 +373,16 @@ CAPTIONS = {
     ),
 }  # fmt: skip
 
+OF_OWN_IMAGES = {  # instead of those above
+    "table-3-schemes": Caption(
+        "The codewords", "The codeword of every class, one digit a branch, in the coded stages.", stages=("training",),
+    ),
+    "figure-1c-coding-scheme": Caption(
+        "The codewords of the last coded stage", "Which branches work for which class.",
+        "Filled cell: the branch works for the class.", stages=("training",),
+    ),
+}  # fmt: skip
+
 WITH_DATA = {  # what a notebook draws with the data set at hand
     "exit-examples": Caption(
         "Which images leave where", "Test images by the place where the policy that loses half a point lets them go, "
@@ -382,15 +392,20 @@ WITH_DATA = {  # what a notebook draws with the data set at hand
 }  # fmt: skip
 
 
-def heading(stem: str) -> str:
+def words_of(stem: str, preset: str) -> Caption:
+    """The words of a preset's figure or table; of one's own images some items are not what the paper's are."""
+    return OF_OWN_IMAGES[stem] if stem in OF_OWN_IMAGES and is_own(preset) else CAPTIONS[stem]
+
+
+def heading(stem: str, preset: str) -> str:
     """The paper's number, or the name of the file, and a few words."""
-    words = CAPTIONS[stem]
+    words = words_of(stem, preset)
     return f"{words.number or stem} · {words.title}"
 
 
-def alternative(stem: str) -> str:
+def alternative(stem: str, preset: str) -> str:
     """What a picture shows, for who does not see it; the numbers are in its table and caption."""
-    words = CAPTIONS[stem]
+    words = words_of(stem, preset)
     return " ".join(part for part in (f"{words.title}.", words.shows, words.marks) if part)
 
 
@@ -400,7 +415,7 @@ def caption(stem: str, preset: str, *, drawn: bool) -> str:
     Args:
         drawn: a figure, whose marks are explained; else the table of that name.
     """
-    words = CAPTIONS[stem]
+    words = words_of(stem, preset)
     title = f"{words.number}: {words.title}" if words.number else words.title
     theirs = words.theirs(load_preset(preset).data) if words.theirs and not is_own(preset) else ""
     sentences = [f"{title}.", words.shows, words.marks if drawn else "", _sample(words, preset), theirs]

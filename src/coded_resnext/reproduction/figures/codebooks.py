@@ -1,10 +1,11 @@
 """What notebook 01 shows: table 3, figure 1c, the shipped schemes beside the paper's, and how far apart words can be.
 
-Nothing here depends on a run; seconds and the paper's search run again come from the records of `make schemes`.
+Nothing of the paper's depends on a run; seconds and its search run again come from the records of `make schemes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from math import nan
 
 import pandas as pd
@@ -24,7 +25,13 @@ MOST_CLASSES = 2_000
 def table_3() -> pd.DataFrame:
     """A row a class of CIFAR-10: its codewords of both ratios."""
     names = list(dict.fromkeys(paper("table-3")["class"]))
-    return pd.DataFrame({"class": names} | {f"{w}/10": load_scheme(10, 10, w).to_text().split() for w in (5, 3)})
+    return codewords([load_scheme(10, 10, active) for active in (5, 3)], names)
+
+
+def codewords(schemes: Iterable[CodingScheme], names: Sequence[str]) -> pd.DataFrame:
+    """A row a class: its codeword in each scheme, under N_act/N."""
+    words = {f"{scheme.num_active}/{scheme.num_branches}": scheme.to_text().split() for scheme in schemes}
+    return pd.DataFrame({"class": names} | words)
 
 
 def overview() -> pd.DataFrame:

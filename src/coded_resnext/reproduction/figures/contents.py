@@ -12,7 +12,7 @@ from ...errors import NothingToShow
 from ...files import write_atomically
 from ..records.paper import SAME_IN_PAPER
 from ..records.presets import Preset, load_preset, shipped_presets
-from .captions import CAPTIONS, HOMES, WITH_DATA, alternative, caption, heading
+from .captions import CAPTIONS, HOMES, WITH_DATA, alternative, caption, heading, words_of
 from .registry import FIGURES, MAKERS, TABLES, Item
 
 COUNTED = "counted"  # what no run is needed for
@@ -76,7 +76,8 @@ def overview() -> str:
             lines += [f"## [{notebook}](../notebooks/{notebook}.ipynb)", ""]
         having = [preset for preset in presets if stem in _there(FIGURES, preset.name)]
         if not having:
-            lines += [f"### {heading(stem)}", "", f"Missing: {_reason(stem, _richest(presets), FIGURES)}.", ""]
+            richest = _richest(presets)
+            lines += [f"### {heading(stem, richest)}", "", f"Missing: {_reason(stem, richest, FIGURES)}.", ""]
             continue
         first, *others = having
         lines += _figure(stem, first.name, f"{first.name}/")
@@ -117,9 +118,9 @@ def preset_page(name: str) -> str:
 
 
 def _figure(stem: str, preset: str, folder: str) -> list[str]:
-    alt = alternative(stem).replace("[", "(").replace("]", ")")
+    alt = alternative(stem, preset).replace("[", "(").replace("]", ")")
     return [
-        f"### {heading(stem)}", "",
+        f"### {heading(stem, preset)}", "",
         f"![{alt}]({folder}{stem}.png)", "",
         caption(stem, preset, drawn=True), "",
         f"[{stem}.pdf]({folder}{stem}.pdf). {_made(stem, preset, folder)}", "",
@@ -141,11 +142,11 @@ def _with_data(preset: str) -> list[str]:
 
 def _made(stem: str, preset: str, folder: str) -> str:
     """Notebook, records and the command that makes these."""
-    notebook = (FIGURES.get(stem) or TABLES[stem]).notebook
+    notebook, words = (FIGURES.get(stem) or TABLES[stem]).notebook, words_of(stem, preset)
     link = f"[{notebook}]({'../' if folder else '../../'}notebooks/{notebook}.ipynb)"
-    records = ", ".join(f"`data/results/{HOMES.get(stage, preset)}/{stage}-*.json`" for stage in CAPTIONS[stem].stages)
+    records = ", ".join(f"`data/results/{HOMES.get(stage, preset)}/{stage}-*.json`" for stage in words.stages)
     commands = dict.fromkeys(
-        MAKERS[stage] if " " in MAKERS[stage] else f"make reproduce PRESET={preset}" for stage in CAPTIONS[stem].stages
+        MAKERS[stage] if " " in MAKERS[stage] else f"make reproduce PRESET={preset}" for stage in words.stages
     )
     by = ", ".join(f"`{command}`" for command in commands)
     return f"Notebook {link}." + (f" Records: {records}, by {by}." if records else "")

@@ -13,7 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ...codes.scheme import CodingScheme, load_scheme, scheme_path
+from ...codes.scheme import CodingScheme
 from ...errors import NothingToShow
 from ..records.records import Record, piece
 from .style import PAPER_COLOUR, WIDTH, canvas, short_name, shown_name, styled
@@ -45,25 +45,6 @@ def mean_energies(records: Sequence[Record]) -> list[BlockEnergies]:
         )
         for rows in zip(*(record["energies"] for record in having), strict=True)
     ]
-
-
-def schemes_of(record: Record, blocks: Sequence[str], num_classes: int) -> dict[str, CodingScheme]:
-    """The scheme of each coded block, by a run's parameters.
-
-    Raises:
-        NothingToShow: a scheme that is not built in: designed for the run, or of its own.
-    """
-    has = record["parameters"]
-    if has.get("scheme"):
-        raise NothingToShow(f"run {record['name']} has codewords of its own, which no record holds")
-    schemes = {}
-    for block in blocks:
-        active = has["active"].get(block, has["active"].get(block.split(".")[0]))
-        sizes = (num_classes, has["num_branches"], active)
-        if not scheme_path(*sizes).is_file():
-            raise NothingToShow(f"the scheme of {sizes} was designed for the run, and is not built in")
-        schemes[block] = load_scheme(*sizes)
-    return schemes
 
 
 @styled

@@ -28,7 +28,7 @@ def draw(stem: str, preset: str) -> SavedFigure:
         NothingToShow: the preset has no record of it, or nothing that it could show.
     """
     saved = save(_make(FIGURES, stem, preset), preset, stem)
-    return saved._replace(caption=caption(stem, preset, drawn=True), alternative=alternative(stem))
+    return saved._replace(caption=caption(stem, preset, drawn=True), alternative=alternative(stem, preset))
 
 
 def show(stem: str, preset: str) -> SavedFigure | str:

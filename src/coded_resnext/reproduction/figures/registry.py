@@ -33,6 +33,7 @@ from . import (
 )
 from . import paper as of_paper
 from .claims import claims
+from .codewords import schemes_of
 from .comparison import comparison, table_2
 
 MAKERS = {  # of the records of each stage
@@ -228,6 +229,25 @@ def _of_kind(preset: str, stage: str, kind: str) -> list[Record]:
     return [record for record, its in zip(records, run_kinds(records), strict=True) if its == kind]
 
 
+def _own_schemes(preset: str) -> tuple[list[CodingScheme], list[str]]:
+    """Of the first coded run of one's own images: the scheme of each coded stage, and the names of the classes."""
+    record = _coded(preset, "training")[0]
+    names = piece(record, "classes")
+    return list(schemes_of(record, list(record["parameters"]["active"]), len(names)).values()), names
+
+
+def _codewords(preset: str) -> pd.DataFrame:
+    return codebooks.codewords(*_own_schemes(preset)) if is_own(preset) else codebooks.table_3()
+
+
+def _last_codebook(preset: str) -> Figure:
+    """Figure 1c shows the last coded stage."""
+    if not is_own(preset):
+        return codebooks.codebook(NETWORK_SIZES[1])
+    schemes, names = _own_schemes(preset)
+    return diagrams.codebook(schemes[-1], names)
+
+
 def _energies_by_class(preset: str) -> Figure:
     coded, without = _coded(preset, "early"), _of_kind(preset, "early", "coded, mu=0.0")
     rows = {"coded": energies.mean_energies(coded)}
@@ -238,7 +258,7 @@ def _energies_by_class(preset: str) -> Figure:
 
 
 def _schemes(record: Record, blocks: list[energies.BlockEnergies]) -> dict[str, CodingScheme]:
-    return energies.schemes_of(record, [block.block for block in blocks], len(blocks[0].energies))
+    return schemes_of(record, [block.block for block in blocks], len(blocks[0].energies))
 
 
 def _with_examples(preset: str) -> Record:
@@ -258,7 +278,7 @@ def _worth_of_branches(preset: str) -> Figure:
     if not records:
         raise NothingToShow(f"the records of preset {preset} do not have it: repeat stage specialisation")
     block = piece(records[0], "block")
-    schemes = energies.schemes_of(records[0], [block], len(records[0]["by_class"]["classes"]))
+    schemes = schemes_of(records[0], [block], len(records[0]["by_class"]["classes"]))
     return energies.worth_of_branches(records, schemes[block], block)
 
 
@@ -267,7 +287,7 @@ def _class_paths(preset: str) -> Figure:
     records = _coded(preset, "subnetworks")
     names = [row["class"] for row in piece(records[0], "singles")]
     blocks = list(dict.fromkeys(row["block"] for row in piece(records[0], "coupling")))
-    schemes = energies.schemes_of(records[0], blocks, len(names))
+    schemes = schemes_of(records[0], blocks, len(names))
     return networks.class_paths(records[0], schemes, names, *networks.kept_shares(records))
 
 
@@ -325,7 +345,7 @@ def _of_exits(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFra
 
 TABLES = _by_stem({
     "01_code_design": {
-        "table-3-schemes": lambda preset: codebooks.table_3(),
+        "table-3-schemes": _codewords,
         "schemes": lambda preset: codebooks.overview(),
         "scheme-proofs": lambda preset: codebooks.proofs(),
     },
@@ -398,7 +418,7 @@ TABLES = _by_stem({
 
 FIGURES = _by_stem({
     "01_code_design": {
-        "figure-1c-coding-scheme": lambda preset: codebooks.codebook(NETWORK_SIZES[1]),
+        "figure-1c-coding-scheme": _last_codebook,
         **{
             f"codebook-{scheme_path(*sizes).stem}": lambda preset, sizes=sizes: codebooks.codebook(sizes)
             for sizes in NETWORK_SIZES if sizes != NETWORK_SIZES[1]

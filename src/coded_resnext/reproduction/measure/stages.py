@@ -53,6 +53,7 @@ from ..records.answers import SOFTMAX, TESTED, pack, removal_condition
 from ..records.kinds import run_kinds
 from ..records.presets import EvaluationParameters, load_preset
 from ..records.records import Record, begin, read_record, write_record
+from .codewords import not_built_in
 from .examples import examples
 from .exits import measure_exits
 
@@ -395,6 +396,7 @@ def _measure(
         checkpoint=run.checkpoint.weights_hash,
         metrics=metrics,
         beginning=beginning,
+        **not_built_in(run.checkpoint.description.schemes),
         **more,
     )  # fmt: skip
 

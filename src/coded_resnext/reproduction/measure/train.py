@@ -12,6 +12,7 @@ from ...training.fit import fit
 from ...training.parameters import TrainingParameters, recipe, to_plain
 from ..records.presets import check_against_preset
 from ..records.records import begin, read_record, record_path, write_record
+from .codewords import not_built_in
 
 
 def train(parameters: TrainingParameters, *, force: bool = False) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def train(parameters: TrainingParameters, *, force: bool = False) -> dict[str, A
                 history=description.history,
                 beginning=beginning.on(description.device),
                 seconds=description.seconds,
+                classes=list(description.data["classes"]),
+                **not_built_in(description.schemes),
             )  # fmt: skip
         processes.wait_for_everyone()
     return read_record(parameters.preset, "training", parameters.name)

@@ -26,8 +26,8 @@ KEYS = {
     "training": dict, "runs": dict, "notebooks": list, "settings": dict,
 }  # fmt: skip
 OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
-    "03_train", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding", "09_subnetworks",
-    "10_early_exit",
+    "03_train", "01_code_design", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding",
+    "09_subnetworks", "10_early_exit",
 )  # fmt: skip
 WHY = {
     "image_size": "  # 0: images of one size, kept in memory; else what is cropped out of their files",

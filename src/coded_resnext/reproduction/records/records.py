@@ -33,6 +33,7 @@ GENERATED = (  # what the commands rewrite
 Record = Mapping[str, Any]
 
 
+CODEWORDS = "codewords"  # of a run that has others than the built-in ones: words by their weight, its blocks share them
 SHOWN_DROP = 0.5  # percentage points: the target whose exits are shown
 
 
