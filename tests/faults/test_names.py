@@ -21,6 +21,7 @@ from coded_resnext.network.weights import card_path, read_card
 from coded_resnext.reproduction.figures import diagrams
 from coded_resnext.reproduction.figures.paper import binary_classifiers, logit_histograms
 from coded_resnext.reproduction.figures.style import shown_name
+from coded_resnext.reproduction.figures.subnetworks import surgery
 from coded_resnext.reproduction.figures.text import as_markdown, as_text
 from coded_resnext.reproduction.notebooks.strict import read_notebook
 from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset
@@ -158,10 +159,13 @@ def test_a_class_keeps_its_name_in_figures(name):
     """Drawn to the end as `shown_name` has it, without a letter that is missing, and no `$` makes a formula of it."""
     rows = pd.DataFrame([point(name), point("other")]).rename(columns={"name": "class"}).assign(kind="coded")
     histogram = {"class": name, "edges": [-1.0, 0.0, 1.0], "positives": [1, 5], "negatives": [50, 2]}
+    shares = ("own", "own_after", "others", "others_without", "others_after")
+    relearned = pd.DataFrame([{"class": k, **dict.fromkeys(shares, 90.0)} for k in (name, "other")])
     figures = [
         binary_classifiers(rows),
         logit_histograms([histogram], {name: 0.0}, 0),
         diagrams.codebook(load_scheme(10, 10, 3), [name, *"123456789"]),
+        surgery(relearned),
     ]
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Glyph")

@@ -65,7 +65,7 @@ def export(
         f"{cost['total']:,} multiply-adds an image, {cost['total_percent']:.1f} %",
     ]
     if len(names) == 1:
-        lines.append(f"threshold {manifest.threshold}")
+        lines.append(f"threshold {manifest.threshold:.3f}")
     return "\n".join([*lines, f"written: {', '.join(written)}"])
 
 

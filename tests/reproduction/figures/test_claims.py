@@ -189,3 +189,13 @@ def test_ablations_are_compared_with_the_run_they_vary():
     assert table.loc["accuracy, exponent 4 less exponent 2", "ours"] == 5.0
     kept = table.loc["branch dropping costs no accuracy"]
     assert (kept["paper"], kept["ours"], kept["verdict"]) == ("+0.08", -4.0, "differs (one run)")
+
+
+def test_beside_images_of_ones_own_stands_nothing_of_the_paper():
+    write_everything()
+    everything = claims.claims("digits").set_index("claim")
+    measured = claims.without_paper(everything.reset_index()).set_index("measured")
+    assert len(measured) > 10
+    assert measured["ours"].equals(everything.loc[measured.index, "ours"])
+    assert not {"paper", "effect", "paper_inside", "power", "verdict"} & set(measured.columns)
+    assert not measured.isin(["agrees", "differs", "undecided"]).any(axis=None)

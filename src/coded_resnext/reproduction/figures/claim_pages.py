@@ -14,6 +14,7 @@ from ..records.kinds import run_kinds
 from ..records.paper import SAME_IN_PAPER
 from ..records.presets import load_preset, shipped_presets
 from ..records.records import Record, read_stage
+from .again import REPETITIONS
 from .claims import CODED, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims, is_narrower_plain
 from .headlines import SHOWN_PRESETS, headline_cell
 from .text import as_markdown
@@ -217,6 +218,7 @@ def _index() -> str:
     pages = "\n".join(f"* [{page.claim}]({page.stem}.md)" for page in PAGES)
     shown = [load_preset(preset) for preset in SHOWN_PRESETS]
     scales = "\n".join(f"* *{preset.title}*: {preset.scale}." for preset in shown)
+    pages += "\n* and whether the verdicts on the digits come out [again with other seeds](again.md)"
     return f"# What the paper claims, and what the records say\n\n{pages}\n\n{full_table()}\n{LEGEND}\n{scales}\n"
 
 
@@ -253,8 +255,8 @@ def _beside(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _presets() -> list[str]:
-    """Those that the README shows, then all others of the repository."""
-    return [*SHOWN_PRESETS, *(preset for preset in shipped_presets() if preset not in SHOWN_PRESETS)]
+    """Those that the README shows, then all others of the repository but for repetitions."""
+    return [*SHOWN_PRESETS, *(preset for preset in shipped_presets() if preset not in (*SHOWN_PRESETS, *REPETITIONS))]
 
 
 def _behind(page: Page, preset: str) -> dict[str, list[Record]]:

@@ -97,6 +97,12 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return table[["claim", "row", "paper", "ours", "error", "runs", "verdict", "power"]]
 
 
+def without_paper(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `claims` what was measured, without the paper's numbers and verdicts: for images of one's own."""
+    measured = table[table["ours"].notna() & (table["row"] != COUNT)].rename(columns={"claim": "measured"})
+    return measured[["measured", "ours", "error", "runs", "images", "over", "paired"]]
+
+
 def ablation_claims(preset: str) -> pd.DataFrame:
     """Those rows of `claims` that compare the ablations of the first coded kind with it."""
     records = _Records(preset)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ... import paths
 from ...errors import Refused
 from ...files import write_atomically
+from .again import again_page
 from .claim_pages import claim_pages
 from .compute import compute_page
 from .headlines import from_few_images, headline_table, owed
@@ -21,7 +22,7 @@ def documents() -> dict[Path, str]:
     readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     for part, text in (("results", headline_table()), ("owed", owed()), ("few", from_few_images())):
         readme = _put(readme, part, text)
-    pages = {Path("docs/claims") / name: text for name, text in claim_pages().items()}
+    pages = {Path("docs/claims") / name: text for name, text in {**claim_pages(), "again.md": again_page()}.items()}
     return {Path("README.md"): readme, Path("docs/compute.md"): compute_page(), **pages}
 
 

@@ -21,6 +21,7 @@ from .style import PAPER_COLOUR, WIDTH, canvas, short_name, shown_name, styled
 SHADES = "Blues"
 MOST = 1.2  # energies above are as dark: a codeword asks for 1
 DIFFERENCES = "PuOr"  # told apart by readers who see no red or no green
+SHORT = 12  # characters of a name beside many narrow panels
 NAMED = 20  # so many classes have a row with a name
 
 
@@ -80,7 +81,8 @@ def energies_by_class(
             axes.grid(False)
         line[0].set_ylabel(kind)
         if len(names) <= NAMED:
-            line[0].set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)), fontsize=5)
+            labels = [shown_name(name, SHORT) for name in names]
+            line[0].set_yticks(np.arange(len(names)) + 0.5, labels, fontsize=5)
             line[0].tick_params(length=0)
     figure.supxlabel("branch", fontsize=7)
     bar = figure.colorbar(picture, ax=grid, extend="max", aspect=30, pad=0.01)
@@ -166,7 +168,8 @@ def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: st
     by_class = [piece(record, "by_class") for record in records]
     names = by_class[0]["classes"]
     change = np.mean([np.array(each["without"]) - each["whole"] for each in by_class], axis=0).T  # (K, N)
-    figure, axes = canvas(f"branch removed from {short_name(block)}", "", width=3.6, height=0.7 + 0.2 * len(names))
+    height = max(1.7, 0.7 + 0.2 * len(names))  # the words beside the colours want as much
+    figure, axes = canvas(f"branch removed from {short_name(block)}", "", width=3.6, height=height)
     most = float(np.abs(change).max()) or 1.0
     picture = axes.pcolormesh(change, cmap=DIFFERENCES, norm=TwoSlopeNorm(0, -most, most))
     for row, column in np.argwhere(np.ones_like(change, dtype=bool)):

@@ -9,6 +9,7 @@ import pandas as pd
 from ..records.kinds import coded_records
 from ..records.presets import load_preset, shipped_presets
 from ..records.records import read_stage
+from .again import REPETITIONS
 from .claims import claims
 from .headlines import headline_cell
 from .tables import energy_table, removal_by_block_table
@@ -31,7 +32,7 @@ def regime_table() -> pd.DataFrame:
         column a claim: percent or points with the 95 % error, the verdict as a mark, and how many runs where fewer.
     """
     rows = []
-    for name in shipped_presets():
+    for name in _once():
         table = claims(name).set_index("claim")
         measured = table.loc[list(CLAIMS.values())]
         if not measured["ours"].notna().any():
@@ -54,7 +55,7 @@ def energy_and_removal_table() -> pd.DataFrame:
         coded kind's runs.
     """
     rows = []
-    for name in shipped_presets():
+    for name in _once():
         energies = energy_table(coded_records(read_stage(name, "early")))
         removal = removal_by_block_table(coded_records(read_stage(name, "specialisation")))
         if energies.empty or removal.empty:
@@ -63,3 +64,8 @@ def energy_and_removal_table() -> pd.DataFrame:
         both = both.assign(preset=load_preset(name).title, lost=both["whole"] - both["without_active"])
         rows.append(both[["preset", "block", "if_even", "inactive_share", "gained", "lost"]])
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
+def _once() -> list[str]:
+    """The presets of the repository but for repetitions."""
+    return [name for name in shipped_presets() if name not in REPETITIONS]

@@ -144,10 +144,10 @@ def shown_text(text: str) -> str:
     return "".join(letters).replace("$", r"\$")
 
 
-def shown_name(name: str) -> str:
+def shown_name(name: str, longest: int = LONGEST_NAME) -> str:
     """A class's name as figures have it: not too long either."""
     line = " ".join(name.split())
-    return shown_text(line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…")
+    return shown_text(line if len(line) <= longest else f"{line[: longest - 1]}…")
 
 
 @cache

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..records.kinds import coded_records
 from ..records.records import Record
-from .style import BAND, CODED_COLOUR, COLUMN, LEADER, MARKERS, WIDTH, canvas, short_name, styled
+from .style import BAND, CODED_COLOUR, COLUMN, LEADER, MARKERS, WIDTH, canvas, short_name, shown_name, styled
 
 # Of the same network: label, marker, face.
 BEFORE = ("before", "o", CODED_COLOUR)
@@ -109,7 +109,7 @@ def surgery(table: pd.DataFrame) -> Figure:
         for key, label, marker, face in series:
             axes.plot(table[key], places, marker, color=CODED_COLOUR, markerfacecolor=face, label=label)
         axes.grid(axis="x")
-    left.set_yticks(places, table["class"])
+    left.set_yticks(places, list(map(shown_name, table["class"])))
     left.invert_yaxis()
     left.set_xlabel("accuracy of the class (%)")
     right.set_xlabel("accuracy of all others (%)")

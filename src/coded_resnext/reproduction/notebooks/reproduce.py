@@ -73,24 +73,32 @@ def reproduce(preset: str, *, force: bool = False) -> None:
     On a CPU the trainings run side by side, as processes that share the cores.
 
     Raises:
-        ValueError: an unknown preset or notebook.
+        ValueError: an unknown preset or notebook; images of one's own that cannot be trained on.
         InUse: another process reproduces this preset into this folder.
         NotebookFailed: a cell raised; what was finished before stays and is not repeated. The other trainings go on to
             their end first.
     """
     work = units(preset)
+    if is_own(preset):
+        _look_through(load_preset(preset).data)
     with held(paths.RUNS / preset / "notebooks"):
         forget_temporary(paths.RUNS / preset / "notebooks")
         for notebook, group in itertools.groupby(work, key=lambda unit: unit.notebook):
             _execute_all(notebook, list(group), force)
-    from ..figures.claims import COUNT, claims
+    from ..figures.claims import claims, without_paper
     from ..figures.text import as_text
 
     table = claims(preset)
-    if is_own(preset):  # what was measured, without the paper's numbers and verdicts on its claims
-        table = table[table["ours"].notna() & (table["row"] != COUNT)]
-        table = table.drop(columns=["paper", "paper_inside", "power", "verdict"])
-    print(f"\n{as_text(table)}")
+    print(f"\n{as_text(without_paper(table) if is_own(preset) else table)}")
+
+
+def _look_through(data: str) -> None:
+    """Refuse images that cannot be trained on before a notebook starts, and say once what is left out of them."""
+    from ...data.sets import image_folder, split_folder  # torch: seconds to import
+
+    if folder := image_folder(data, paths.RAW):
+        for split in ("train", "test"):
+            split_folder(folder, split)
 
 
 def _execute_all(notebook: str, work: list[Unit], force: bool) -> None:
