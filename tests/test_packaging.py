@@ -165,6 +165,10 @@ with contextlib.redirect_stderr(sys.stdout):
     assert main(["train", "--data", "clothes", *tiny]) == 0
     assert main(["predict", "clothes/test", "--model", "clothes/coded-s0"]) == 0
     assert main(["predict", "clothes/test/3 sides/0.png", "--model", "cifar10-small"]) == 0
+    assert main(["calibrate", "clothes/coded-s0"]) == 0
+    assert main(["export", "--model", "clothes/coded-s0", "--classes", "3 sides", "--out", "three"]) == 0
+    assert main(["predict", "clothes/test/3 sides/0.png", "--model", "three"]) == 0
+    assert main(["explore", "--model", "clothes/coded-s0", "--images", "clothes/test", "--out", "e.html"]) == 0
 """
     drawn.clothes(tmp_path / "clothes", per_class=6, test=1)
     said = run_without_the_extra(script, tmp_path, PYTHONPATH=str(installed), CODED_RESNEXT_OUT=str(tmp_path / "out"))
@@ -174,6 +178,9 @@ with contextlib.redirect_stderr(sys.stdout):
     assert "(the repository has more)" in said
     assert said.count("% (codeword") == 8
     assert "early exit" in said
+    assert "targets from" in said
+    assert "logit" in said
+    assert "open it in a browser" in said
     assert "error: this needs pandas" in said
     assert "error: this needs nbformat" in said
 

@@ -193,9 +193,9 @@ def test_no_images(subject, tmp_path):
 
 
 def test_unknown_models(tmp_path):
-    with pytest.raises(Refused, match="unknown weights 'cifar10-smal'; did you mean"):
+    with pytest.raises(Refused, match="unknown model 'cifar10-smal'; did you mean 'cifar10-small'"):
         explore("cifar10-smal")
-    with pytest.raises(Missing, match=r"has no checkpoint\.json"):
+    with pytest.raises(Missing, match=r"is no model: expected a folder with checkpoint\.json"):
         explore(str(tmp_path))
 
 

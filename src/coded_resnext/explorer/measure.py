@@ -18,12 +18,12 @@ from ..codes.scheme import word_text
 from ..data.batches import eval_batches
 from ..early_exit.calibration import Calibration, load_calibration
 from ..early_exit.stopping import STOPS_ABOVE, StoppingRule
-from ..errors import Missing, Refused
+from ..errors import Refused
 from ..evaluation.prediction import Predictions, predict
 from ..network.cost import count_parameters, images_at_once, multiply_adds
 from ..network.model import CodedResNeXt
 from ..reproduction.records.records import read_record
-from ..training.checkpoint import DESCRIPTION, Checkpoint, load_checkpoint, shipped_checkpoint
+from ..training.checkpoint import Checkpoint, named_checkpoint
 from .pictures import FOREIGN, Pictures, draw_evenly, picture_url, read_folder, read_set, with_strangers
 
 Row = dict[str, Any]
@@ -54,30 +54,23 @@ class Subject:
 
 
 def open_subject(name: str) -> Subject:
-    """A network by the name of shipped weights ("cifar10-small"), or a run's folder.
+    """A whole network by its name, see `find_model`: of shipped weights ("cifar10-small"), or a run's folder.
 
     Raises:
-        ValueError: unknown weights, with the closest known names; a damaged checkpoint.
-        FileNotFoundError: a folder without a checkpoint.
+        ValueError, FileNotFoundError: no such network, with all that are known; a damaged checkpoint.
     """
-    folder = Path(name)
-    if folder.is_dir():
-        checkpoint = load_checkpoint(folder)
-        if checkpoint is None:
-            raise Missing(f"{folder} has no {DESCRIPTION}: expected a run's folder, or a name in data/weights")
-    else:
-        checkpoint = shipped_checkpoint(name)
+    checkpoint = named_checkpoint(name)
     about = checkpoint.description
     data = about.data | {"crop": about.parameters["image_size"] > 0}
     network = checkpoint.network().to(memory_format=torch.channels_last)
-    return Subject(folder.name, checkpoint, network, data)
+    return Subject(Path(name).name, checkpoint, network, data)
 
 
 def explore(model: str, images: Path | None = None) -> Row:
     """Everything that the page shows, JSON-ready.
 
     Args:
-        model: a name of shipped weights, or a run's folder.
+        model: its name, see `open_subject`.
         images: a folder `<class>/<image>`, see `read_folder`; the test images of the network's own data set without.
     """
     subject = open_subject(model)

@@ -91,7 +91,9 @@ def find_model(name: str | Path) -> Named:
             f"{path} is no model: expected a folder with {DESCRIPTION} (a run) or {MANIFEST} (a subnetwork), a file "
             f"named .onnx, or the name of shipped weights. {known_models()}"
         )
-    close = difflib.get_close_matches(str(name), [path.stem for path in paths.WEIGHTS.glob("*.json")], n=1, cutoff=0.8)
+    names = [path.stem for path in paths.WEIGHTS.glob("*.json")]
+    names += [full.removesuffix("-s0").removesuffix("-coded") for full in names if full.endswith("-s0")]  # in short
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.8)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise Refused(f"unknown model {str(name)!r}{hint} {known_models()}")
 

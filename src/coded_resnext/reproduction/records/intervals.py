@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.special import chdtri, ndtr, stdtrit
 
 from .answers import Answers
+
+if TYPE_CHECKING:  # what measures takes an interval too, and is there without the extra that brings pandas
+    import pandas as pd
 
 Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 DRAWS = 400  # quantiles of the spread that a power is averaged over
