@@ -97,5 +97,6 @@ def test_what_may_be_meant_is_doubted(picture):
     x = COLOUR(picture)
     assert "got 40x40" in COLOUR.check(torch.nn.functional.interpolate(x, 40))
     assert "within 0 … 1" in COLOUR.check_values(x.clamp(0.1, 0.4))
+    assert "are no image's" in COLOUR.check_values(255 * x)
     for fine in (torch.zeros(1, 1, 8, 8), torch.randn(64, 1, 8, 8), torch.full((1, 1, 8, 8), torch.nan)):
         assert GREY.check(fine) is GREY.check_values(fine) is None

@@ -114,6 +114,10 @@ def test_uniform_energies_overlap_wholly():
     assert jaccard(np.array([1.0, 0, 1]), np.array([0, 1.0, 1])) == pytest.approx(1 / 3)
 
 
+def test_one_image_a_class_has_no_cohesion():
+    assert cohesion({"layer2.0": torch.rand(3, 4)}, torch.arange(3)) == []
+
+
 def test_cohesion_and_coupling_pair_by_pair():
     """Three images of two classes: written out."""
     energies = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.6, 0.4], [0.0, 0.5, 1.5]])

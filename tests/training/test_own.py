@@ -83,6 +83,9 @@ def test_a_preset_is_made_once_and_edited(tmp_path, capsys):
         run = load_preset(given).runs["coded-s0"]
         assert (run.preset, run.data, run.epochs, run.mu) == ("my-shapes", "my-shapes", 7, 2.0)
     assert EvaluationParameters(str(path)).preset == "my-shapes"
+    started = own_preset(folder, {"init": "cifar10-small"})  # beside the one that starts from nothing
+    assert started == tmp_path / "my-shapes-from-cifar10-small.yaml"
+    assert load_preset(str(started)).runs["coded-s0"].init == "cifar10-small"
     with pytest.raises(ValueError, match=r"unknown preset 'my-shape'; did you mean 'my-shapes'"):
         load_preset("my-shape")
 

@@ -123,6 +123,8 @@ class Preparation:
             if high - low > CONTRAST or _whole(x * 255):
                 raise Refused(f"the images look like 0 … 1, not normalised, the network reads {needs}: {how}")
             return f"all values are within 0 … 1, as of images that are not normalised; the network reads {needs}"
+        if max(-low, high) > FAR * max(map(abs, self.range())):
+            return f"values of {low:g} … {high:g} are no image's; the network reads {needs}"
         return None
 
 

@@ -144,11 +144,14 @@ def cohesion(energies: Mapping[str, Tensor], labels: Tensor) -> list[Row]:
         energies: r·E(t̄) by block, (n, N); at most `PAIRED` images, at equal distances, are compared.
         labels: (n,).
     Returns:
-        A row a block: block, cohesion, coupling, and cosine_within and cosine_between; 0 … 1.
+        A row a block: block, cohesion, coupling, and cosine_within and cosine_between; 0 … 1. None where no two of the
+        images compared are of one class.
     """
     chosen = spread_indices(len(labels), PAIRED)
     same = labels[chosen][:, None] == labels[chosen]
     pairs = torch.ones_like(same).triu(1)
+    if not (same & pairs).any():
+        return []
     rows: list[Row] = []
     for name, every in energies.items():
         spent = every[chosen].double()

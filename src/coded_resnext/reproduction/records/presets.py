@@ -193,7 +193,8 @@ def notebook_names() -> list[str]:
 def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """The preset file of an image folder: written beside it by the rules of `training.own`, unless it is there already.
 
-    What is in `changes` goes before the rules. Where the folder lies in the repository or its parent cannot be written,
+    What is in `changes` goes before the rules. A network that starts from another has a preset of its own, since its
+    recipe is another. Where the folder lies in the repository or its parent cannot be written,
     the file goes to the runs.
 
     Raises:
@@ -204,6 +205,8 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     taken = (paths.RAW / name).is_dir() and (paths.RAW / name).resolve() != folder
     if taken or name in (*shipped_presets(), "digits", "cifar10", "cifar100", "imagenet"):
         name += "-own"
+    if init := str((changes or {}).get("init", "")):
+        name += f"-from-{Path(init).name}"
     beside = folder.parent
     inside = paths.IS_CHECKOUT and beside.is_relative_to(paths.ROOT)
     if inside or not os.access(beside, os.W_OK):
@@ -215,7 +218,7 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     from ...training.own import plain_init, recipe_for, survey
 
     seen = survey(folder)
-    recipe, notes = recipe_for(seen, str((changes or {}).get("init", "")))
+    recipe, notes = recipe_for(seen, init)
     recipe |= changes or {}
     build(TrainingParameters, recipe, f"preset {name}")  # refuses what cannot be before a file is written
     for note in notes:
