@@ -58,7 +58,7 @@ class _Theirs(NamedTuple):
     exact: bool = True
 
 
-def claims(preset: str) -> pd.DataFrame:
+def claims(preset: str, *repetitions: str) -> pd.DataFrame:
     """The paper's main claims on CIFAR-10 beside what the records of a preset say.
 
     There are four kinds of row. A *level* is a number, which may well differ on other data or a smaller network. A
@@ -68,6 +68,9 @@ def claims(preset: str) -> pd.DataFrame:
     reasonably fail, and gets no verdict. A *count* follows from the architecture. Runs of the preset's first coded kind
     and of the plain kind count, averaged over seeds, and the ablations of the first coded kind.
 
+    Args:
+        preset: whose records are looked at.
+        repetitions: presets of the same runs with other seeds, whose records count as the preset's own.
     Returns:
         Columns claim, row (its kind), paper (text, since some of its numbers are ranges; ~ was read off a plot), ours
         and error (95 %; percent or percentage points), runs (of the side that was run less often), images, verdict
@@ -78,7 +81,7 @@ def claims(preset: str) -> pd.DataFrame:
     Raises:
         ValueError: an unknown preset, a record of another schema or without a metric.
     """
-    records = _Records(preset)
+    records = _Records(preset, *repetitions)
     rows = [
         *_accuracy_claims(records),
         *_removal_claims(records),
@@ -88,7 +91,7 @@ def claims(preset: str) -> pd.DataFrame:
         *_codeword_claims(records),
         *_size_claims(load_preset(preset).data),
     ]
-    table = pd.concat([_frame(rows), ablation_claims(preset)], ignore_index=True)
+    table = pd.concat([_frame(rows), _ablation_claims(records)], ignore_index=True)
     return table.assign(scale=load_preset(preset).scale)
 
 
@@ -105,7 +108,10 @@ def without_paper(table: pd.DataFrame) -> pd.DataFrame:
 
 def ablation_claims(preset: str) -> pd.DataFrame:
     """Those rows of `claims` that compare the ablations of the first coded kind with it."""
-    records = _Records(preset)
+    return _ablation_claims(_Records(preset))
+
+
+def _ablation_claims(records: _Records) -> pd.DataFrame:
     theirs = paper("exponent").set_index("exponent")["value"]
     gained = theirs[4] - theirs[2]
     precision = [records.controls(kind, "own codeword") for kind in (CODED, "coded, branch_sum=concatenated")]
@@ -127,12 +133,12 @@ def is_narrower_plain(kind: str) -> bool:
 
 
 class _Records:
-    """What the records of a preset have, by kind of run."""
+    """What the records of presets of the same kinds of runs have, by kind."""
 
-    def __init__(self, preset: str) -> None:
+    def __init__(self, *presets: str) -> None:
         self.stages: dict[str, list[tuple[str, Record]]] = {}
         for stage in ("accuracy", "specialisation", "binary", "early"):
-            records = read_stage(preset, stage)
+            records = [record for preset in presets for record in read_stage(preset, stage)]
             self.stages[stage] = list(zip(run_kinds(records), records, strict=True))
 
     def of(self, stage: str, kind: str) -> Iterator[Record]:
