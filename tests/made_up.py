@@ -11,7 +11,8 @@ IMAGES = 1000
 
 def write(stage, name, metrics=None, changes=None, preset="digits", **more):
     listed = load_preset(preset).runs
-    parameters = dataclasses.replace(listed["plain-s0" if name.startswith("plain") else "coded-s0"], name=name)
+    like = next(run for run in listed if run.startswith(name.split("-")[0]))
+    parameters = dataclasses.replace(listed[like], name=name)
     changes = changes or {}
     return write_record(
         preset, stage, name, parameters=to_plain(parameters) | changes, seed=changes.get("seed", 0), checkpoint=None,

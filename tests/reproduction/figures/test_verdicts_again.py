@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from made_up import decoding, point, removal, write, write_binary
 
 from coded_resnext import paths
+from coded_resnext.reproduction.figures.again import REPETITIONS
 from coded_resnext.reproduction.figures.claims import claims
 from coded_resnext.reproduction.records.answers import pack
 
@@ -269,8 +271,8 @@ def write_seeds(seeds, bits=True):
             write("specialisation", name, changes=own, curves=curves, block="layer2.0", **more(removed))
 
 
-def compare(preset, folder):
-    table = claims(preset).set_index("claim")
+def compare(folder, *presets):
+    table = claims(*presets).set_index("claim")
     again = recompute(folder)
     printed = table[table["runs"].notna()]
     assert set(again) == set(printed.index)
@@ -289,14 +291,26 @@ def compare(preset, folder):
 def test_made_up_runs(seeds, bits):
     """With and without the answers to every image."""
     write_seeds(seeds, bits)
-    compare("digits", paths.RESULTS / "digits")
+    compare(paths.RESULTS / "digits", "digits")
     if bits and seeds == 5:
         assert set(claims("digits").set_index("claim")["paired"].dropna()) >= {"runs and images", "runs", ""}
 
 
-@pytest.mark.parametrize("preset", ["digits", "digits-ablations", "digits-codes", "cifar10-few", "cifar10-small"])
+@pytest.mark.parametrize(
+    "preset", ["digits", "digits-ablations", "digits-codes", *REPETITIONS, "cifar10-few", "cifar10-small"]
+)
 def test_committed_runs(preset, committed_results, monkeypatch, tmp_path):
     """Whatever records are in git."""
     monkeypatch.setattr(paths, "COMMITTED_RESULTS", committed_results)
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    compare(preset, committed_results / preset)
+    compare(committed_results / preset, preset)
+
+
+def test_all_seeds_together(committed_results, monkeypatch, tmp_path):
+    """As if the records of the digits and of their repetitions lay in one folder."""
+    monkeypatch.setattr(paths, "COMMITTED_RESULTS", committed_results)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "none")
+    together = tmp_path / "together"
+    for preset in ("digits", *REPETITIONS):
+        shutil.copytree(committed_results / preset, together, dirs_exist_ok=True)
+    compare(together, "digits", *REPETITIONS)
