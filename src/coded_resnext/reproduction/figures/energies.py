@@ -162,17 +162,20 @@ def _lit_branches(
 def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: str) -> Figure:
     """Accuracy of every class without one branch less that with all, mean over runs; bits of the codewords are framed.
 
+    Of more than `NAMED` classes the colours stand without their numbers.
+
     Args:
         records: of stage "specialisation", with accuracies by class.
     """
     by_class = [piece(record, "by_class") for record in records]
     names = by_class[0]["classes"]
     change = np.mean([np.array(each["without"]) - each["whole"] for each in by_class], axis=0).T  # (K, N)
-    height = max(1.7, 0.7 + 0.2 * len(names))  # the words beside the colours want as much
+    few = len(names) <= NAMED
+    height = max(1.7, 0.7 + (0.2 if few else 0.07) * len(names))  # the words beside the colours want as much
     figure, axes = canvas(f"branch removed from {short_name(block)}", "", width=3.6, height=height)
     most = float(np.abs(change).max()) or 1.0
     picture = axes.pcolormesh(change, cmap=DIFFERENCES, norm=TwoSlopeNorm(0, -most, most))
-    for row, column in np.argwhere(np.ones_like(change, dtype=bool)):
+    for row, column in np.argwhere(np.full_like(change, few, dtype=bool)):
         axes.text(
             column + 0.5, row + 0.5, f"{change[row, column]:+.1f}", ha="center", va="center", fontsize=5,
             color="white" if abs(change[row, column]) > 0.7 * most else "black",
@@ -180,10 +183,10 @@ def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: st
     for row, column in np.argwhere(scheme.words):
         axes.plot(
             column + np.array([0.06, 0.94, 0.94, 0.06, 0.06]), row + np.array([0.06, 0.06, 0.94, 0.94, 0.06]),
-            color="black", linewidth=1.1,
+            color="black", linewidth=1.1 if few else 0.5,
         )  # fmt: skip
     axes.invert_yaxis()
-    axes.set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)))
+    axes.set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)), fontsize=None if few else 4)
     axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
     axes.tick_params(length=0)
     axes.grid(False)
