@@ -84,6 +84,7 @@ def test_another_size_is_the_middle_square():
         (lambda x: (x - x.min()) / (x.max() - x.min()), "look like 0 … 1, not normalised"),
         (lambda x: (255 * (x - x.min()) / (x.max() - x.min())), "look like 0 … 255"),
         (lambda x: (x.clamp(0, 0.3) * 255).round() / 255, "look like 0 … 1, not normalised"),
+        (lambda x: (x.clamp(-1, 1) * 127.5 + 127.5).round() / 127.5 - 1, "look like -1 … 1, scaled otherwise"),
     ],
 )
 def test_tensors_that_were_not_prepared_are_refused(change, message, picture):

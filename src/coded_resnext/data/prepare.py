@@ -97,7 +97,7 @@ class Preparation:
 
         Raises:
             ValueError: another shape or number of channels, more than twice or less than half the trained size, or
-                values that are surely not normalised: 0 … 255, or 0 … 1 in steps of 1/255 or of full contrast.
+                values that are surely not normalised: 0 … 255, −1 … 1 or 0 … 1 in so many steps, or of full contrast.
         """
         how = "model.preprocess(PIL image) makes what it reads"
         size, channels = self.image_size, self.channels
@@ -123,6 +123,9 @@ class Preparation:
             if high - low > CONTRAST or _whole(x * 255):
                 raise Refused(f"the images look like 0 … 1, not normalised, the network reads {needs}: {how}")
             return f"all values are within 0 … 1, as of images that are not normalised; the network reads {needs}"
+        beyond = min(map(abs, self.range())) > 1  # only a mean and a deviation of a half make −1 … 1 of an image
+        if beyond and low >= -1 and high <= 1 and _whole(255 * (x + 1) / 2):
+            raise Refused(f"the images look like -1 … 1, scaled otherwise, the network reads {needs}: {how}")
         if max(-low, high) > FAR * max(map(abs, self.range())):
             return f"values of {low:g} … {high:g} are no image's; the network reads {needs}"
         return None
