@@ -16,16 +16,22 @@ def write_five(preset, gains):
 
 def test_the_first_alone():
     write_five("digits", [3.0, 3.1, 3.2, 2.9, 3.0])
-    assert verdicts_changed() == (0, 0)
+    assert verdicts_changed() == (0, 0, 0)
     assert list(again_table()) == ["claim", "digits"]
 
 
 def test_a_verdict_that_changes_is_counted():
     write_five("digits", [3.0, 3.1, 3.2, 2.9, 3.0])
     write_five(REPETITIONS[0], [9.0, -9.0, 9.0, -9.0, 0.0])
-    assert verdicts_changed() == (2, 2)  # nothing is lost, and better
+    assert verdicts_changed() == (2, 2, 0)  # nothing is lost, and better
     table = again_table().set_index("claim")
     assert list(table) == ["digits", "digits, seeds 5 to 9", "together"]
     assert table.loc["coded is better than plain", "digits"].endswith("✓")
     assert table.loc["coded is better than plain", "digits, seeds 5 to 9"].endswith("?")
-    assert "**2 of 2 verdicts changed.**" in again_page()
+    assert "**Of 2 verdicts 2 changed, 0 of them into the opposite.**" in again_page()
+
+
+def test_the_opposite_is_told_from_undecided():
+    write_five("digits", [3.0, 3.1, 3.2, 2.9, 3.0])
+    write_five(REPETITIONS[0], [-3.0, -3.1, -3.2, -2.9, -3.0])
+    assert verdicts_changed() == (2, 2, 2)

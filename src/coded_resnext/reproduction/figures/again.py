@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from ..records.presets import load_preset
@@ -11,6 +13,7 @@ from .headlines import headline_cell
 from .text import as_markdown
 
 FIRST = "digits"
+OPPOSITES = ("agreesdiffers", "differsagrees")
 REPETITIONS = ("digits-seeds-5-9", "digits-seeds-10-14")  # of its runs, with nothing else changed
 
 
@@ -27,16 +30,27 @@ def again_table() -> pd.DataFrame:
     return pd.DataFrame({"claim": list(measured[FIRST].index), **columns})
 
 
-def verdicts_changed() -> tuple[int, int]:
-    """How many of all verdicts of the repetitions are others than those of the first, and how many there are."""
-    first, *others = _measured().values()
-    changed = sum(int((table["verdict"] != first["verdict"]).sum()) for table in others)
-    return changed, sum(map(len, others))
+class Changes(NamedTuple):
+    """Of all verdicts of the repetitions, how many are others than those of the first, and say its opposite."""
+
+    verdicts: int
+    changed: int
+    opposite: int
+
+
+def verdicts_changed() -> Changes:
+    """How many verdicts did not come out again."""
+    first, *others = (table["verdict"].str.split(" ").str[0] for table in _measured().values())
+    return Changes(
+        sum(map(len, others)),
+        sum(int((again != first).sum()) for again in others),
+        sum(int((first + again).isin(OPPOSITES).sum()) for again in others),
+    )
 
 
 def again_page() -> str:
     """docs/claims/again.md as Markdown."""
-    changed, verdicts = verdicts_changed()
+    changes = verdicts_changed()
     devices = []
     for preset in _measured():
         trained = read_stage(preset, "training")
@@ -49,8 +63,9 @@ def again_page() -> str:
         "A verdict is worth what it does when everything is drawn anew: the images to train on, the order, the "
         "weights, the branches dropped. The same runs with other sets of five seeds, and all of them together:", "",
         as_markdown(again_table()),
-        f"**{changed} of {verdicts} verdicts changed.** Where one did, the effect is about as large as the error of "
-        "five seeds, and the last column says what all of them decide.", "",
+        f"**Of {changes.verdicts} verdicts {changes.changed} changed, {changes.opposite} of them into the opposite.** "
+        "Where one did, the effect is about as large as the error of five seeds, and the last column says what all of "
+        "them decide.", "",
         *devices, "",
     ])  # fmt: skip
 
