@@ -11,7 +11,7 @@ IMAGES = 1000
 
 def write(stage, name, metrics=None, changes=None, preset="digits", **more):
     listed = load_preset(preset).runs
-    like = next(run for run in listed if run.startswith(name.split("-")[0]))
+    like = next(run for run in listed if run.startswith("plain" if name.startswith("plain") else "coded"))
     parameters = dataclasses.replace(listed[like], name=name)
     changes = changes or {}
     return write_record(

@@ -33,5 +33,5 @@ def test_a_verdict_that_changes_is_counted():
 
 def test_the_opposite_is_told_from_undecided():
     write_five("digits", [3.0, 3.1, 3.2, 2.9, 3.0])
-    write_five(REPETITIONS[0], [-3.0, -3.1, -3.2, -2.9, -3.0])
+    write_five(REPETITIONS[0], [-9.0, -9.1, -9.2, -8.9, -9.0])
     assert verdicts_changed() == (2, 2, 2)

@@ -16,7 +16,7 @@ from coded_resnext.reproduction.records.answers import pack
 
 NORMAL = 1.959964
 STUDENT = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 2.446912, 7: 2.364624, 8: 2.306004,
-           9: 2.262157, 11: 2.200985, 98: 1.984467, 99: 1.984217}  # fmt: skip
+           9: 2.262157, 11: 2.200985, 14: 2.144787, 98: 1.984467, 99: 1.984217}  # fmt: skip
 NAMES = {
     "coded": r"coded-s\d+", "plain": r"plain-s\d+", "no loss": r"coded-mu0(\.0)?-s\d+",
     "no dropping": r"coded-drop0\.0-s\d+", "square": r"coded-exponent2-s\d+",
