@@ -6,6 +6,7 @@ import shlex
 import drawn
 import numpy as np
 import pytest
+import yaml
 
 from coded_resnext import paths
 from coded_resnext.__main__ import _as_pairs, _parser, main
@@ -14,7 +15,7 @@ from coded_resnext.reproduction.figures.claim_pages import PAGES
 from coded_resnext.reproduction.figures.claims import claims
 from coded_resnext.reproduction.figures.documents import documents, write_documents
 from coded_resnext.reproduction.notebooks.strict import notebook_names
-from coded_resnext.reproduction.records.presets import load_preset, shipped_presets
+from coded_resnext.reproduction.records.presets import load_preset, preset_path, shipped_presets
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [  # in blocks, and in lines of text; a command may be broken over two lines
@@ -42,6 +43,26 @@ def test_what_is_generated_is_current():
         assert (ROOT / path).read_text(encoding="utf-8") == text, path
     there = {path.relative_to(ROOT) for path in (ROOT / "docs" / "claims").glob("*.md")}
     assert there == {path for path in documents() if path.parent.name == "claims"}
+
+
+def test_every_preset_says_what_to_type_and_to_expect():
+    """Made from its records: a number that none of them made is a difference to `test_what_is_generated_is_current`."""
+    for name in shipped_presets():
+        content = yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))
+        assert content["command"] == f"make reproduce PRESET={name}"
+        assert {"time", "expect"} <= set(content)
+        cards = {path.stem for path in paths.WEIGHTS.glob("*.json")}
+        shipped = {f"{name}-{run}" for run in load_preset(name).runs} & cards
+        assert set(content.get("weights", {})) == shipped
+
+
+@pytest.mark.usefixtures("only_committed")
+def test_a_preset_without_a_place_for_it_is_refused(monkeypatch, tmp_path):
+    given = tmp_path / "digits.yaml"
+    given.write_text("title: digits\n")
+    monkeypatch.setattr("coded_resnext.reproduction.figures.documents.preset_path", lambda name: given)
+    with pytest.raises(ValueError, match=r"\.yaml has no place for what its records say: it needs the lines # made"):
+        documents()
 
 
 def test_every_claim_has_one_page():

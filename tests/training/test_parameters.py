@@ -117,6 +117,9 @@ def test_a_preset_with_an_unknown_key(tmp_path, monkeypatch):
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content | {"run": {}}))
     with pytest.raises(ValueError, match="unknown key 'run' for preset p; did you mean 'runs'"):
         load_preset("p")
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content | {"time": 12}))
+    with pytest.raises(ValueError, match="preset p: 'time' must be a str, got 12"):
+        load_preset("p")
 
 
 def test_a_listed_run_has_the_listed_parameters():

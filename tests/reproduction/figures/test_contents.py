@@ -1,16 +1,18 @@
 """Captions of all that is drawn, and the pages that list it."""
 
+import re
 import sys
 
+import nbformat
 import pytest
 from made_up import decoding, write
 
 from coded_resnext import paths
 from coded_resnext.errors import NothingToShow
-from coded_resnext.reproduction.figures.captions import CAPTIONS, HOMES, caption
+from coded_resnext.reproduction.figures.captions import CAPTIONS, HOMES, WITH_DATA, caption
 from coded_resnext.reproduction.figures.contents import overview, preset_page
 from coded_resnext.reproduction.figures.registry import FIGURES, TABLES
-from coded_resnext.reproduction.records.presets import shipped_presets
+from coded_resnext.reproduction.records.presets import notebook_names, shipped_presets
 
 OF_ALL_PRESETS = {"regimes", "energy-and-removal"}  # their records are not one preset's
 COMMITTED = paths.ROOT / "figures"
@@ -23,6 +25,25 @@ def test_every_figure_and_table_has_a_caption():
 
 def test_figures_have_marks():
     assert all(CAPTIONS[stem].marks for stem in FIGURES)
+    assert all(words.marks for items in WITH_DATA.values() for words in items.values())
+
+
+def test_what_notebooks_draw_themselves_has_a_caption():
+    """A figure that is no line of the registry, drawn with the images at hand."""
+    cells = {
+        name: "\n".join(cell.source for cell in nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells)
+        for name in notebook_names()
+    }
+    drawn = {name: set(re.findall(r'show_with\(.*, "([\w-]+)", ', source)) for name, source in cells.items()}
+    assert {name: stems for name, stems in drawn.items() if stems} == {name: set(of) for name, of in WITH_DATA.items()}
+    assert not any(re.search(r"\bsave\(", source) for source in cells.values())
+
+
+@pytest.mark.usefixtures("no_records")
+def test_timed_images_are_not_taken_for_the_tested():
+    timed = {"batch": 1, "network": "whole network", "milliseconds": [1.0], "multiply_adds": 100.0}
+    write("timing", "coded-s0", {"images": 256}, curves=[timed])
+    assert "; timed on 256 test images." in caption("exit-times", "digits", drawn=True)
 
 
 @pytest.mark.parametrize("stem", sorted({*FIGURES, *TABLES} - OF_ALL_PRESETS))

@@ -189,6 +189,23 @@ def test_curves_of_several_runs_are_averaged_where_all_have_one():
     assert (exits.mean_curve(rows[:2])["std"] == 0).all()
 
 
+@pytest.mark.parametrize(("lowest", "enlarged"), [(60.0, True), (90.0, False)])
+def test_the_top_is_enlarged_where_there_is_room(lowest, enlarged):
+    """The five points below the best interval, rounded up; of a flat trade-off the inset would hide the curve."""
+    curves = pd.DataFrame({
+        "run": "a", "policy": "margin", "multiply_adds": [40.0, 50.0, 90.0], "accuracy": [lowest, 91.0, 92.0],
+    })  # fmt: skip
+    static = pd.DataFrame({
+        "kind": ["coded", "plain, branch_width=4", "plain, weight_decay=0.001"], "multiply_adds": [100.0, 61.7, 98.0],
+        "accuracy": 92.0, "std": np.nan, "low": 91.0, "high": 92.4,
+    })  # fmt: skip
+    figure = exits.tradeoff(curves, static)
+    insets = figure.axes[0].child_axes
+    assert [axes.get_ylim() for axes in insets] == [(88, 93)] * enlarged
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["margin", "coded", "plain, narrower: 62 %", "plain, weight_decay=0.001"]
+
+
 BLOCKS = {"layer2.0": load_scheme(10, 10, 5), "layer3.0": load_scheme(10, 10, 3)}
 RUN = {"layers": [1, 1, 1], "num_branches": 10, "active": {"layer2": 5, "layer3": 3}}
 

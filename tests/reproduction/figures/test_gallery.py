@@ -11,8 +11,17 @@ from made_up import decoding, point, write, write_binary, write_everything
 from coded_resnext import paths
 from coded_resnext.__main__ import main
 from coded_resnext.errors import NothingToShow
-from coded_resnext.reproduction.figures.gallery import FIGURES, TABLES, draw, redraw, show, tabulate
+from coded_resnext.reproduction.figures.gallery import (
+    FIGURES,
+    TABLES,
+    draw,
+    redraw,
+    show,
+    show_reference,
+    tabulate,
+)
 from coded_resnext.reproduction.records import records
+from coded_resnext.reproduction.records.presets import REFERENCE
 
 pytestmark = pytest.mark.usefixtures("no_records")
 
@@ -35,6 +44,18 @@ def test_many_and_few_classes_have_different_figures():
     write_binary("coded-s0", [point(str(k)) for k in range(10)])
     assert draw("figure-2b-binary-classifiers", "digits").pdf.exists()
     assert "see figure-2b" in show("figure-8-binary-classifiers", "digits")
+
+
+def test_the_reference_stands_beside_easy_data_only():
+    """It is drawn from its own records, and written nowhere."""
+    assert "no record of stage early" in show_reference("figure-4-early-decoding", "digits")
+    write("early", "coded-s0", preset=REFERENCE, curves=decoding(70.0, 93.0, 95.0))
+    shown = show_reference("figure-4-early-decoding", "digits")
+    assert shown.png.startswith(b"\x89PNG")
+    assert "CIFAR-10, small" in shown.caption
+    assert repr(shown) == f"figure-4-early-decoding of {REFERENCE}"
+    assert not paths.FIGURES.exists()
+    assert "beside the digits only" in show_reference("figure-4-early-decoding", "cifar100")
 
 
 def test_unknown_names_are_refused():

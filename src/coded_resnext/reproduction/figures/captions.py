@@ -295,7 +295,8 @@ CAPTIONS = {
     "exit-tradeoff": Caption(
         "What stopping early saves", "Accuracy against multiply-adds of every policy; thresholds were chosen on "
         "held-out images.", "Lines and bands: mean and standard deviation over seeds; points: networks that never "
-        f"stop, with {INTERVAL}.", stages=("exits",), kinds=EVERY,
+        f"stop, with {INTERVAL}, a narrower one by what it costs. An inset, where there is room, enlarges the top.",
+        stages=("exits",), kinds=EVERY,
     ),
     "exit-networks": Caption(
         "Networks that never stop", "What early exit is compared with.", stages=("exits",), kinds=EVERY,
@@ -329,6 +330,11 @@ CAPTIONS = {
         "point.", "A bar is a policy; numbers in percent; darker is earlier, hatched is the softmax.",
         stages=("exits",),
     ),
+    "exit-times": Caption(
+        "Early exit by the clock", "Accuracy on all test images against milliseconds an image of one coded network, "
+        "one by one and in batches.", f"Bars: {INTERVAL}.", stages=("timing", "exits"), kinds=(),
+    ),
+    # 10b: decoding across blocks
     "exit-agreement": Caption(
         "Early and late answers", "How often a block, the softmax, both or neither are right, percent.",
         stages=("exits",),
@@ -337,6 +343,7 @@ CAPTIONS = {
         "Blocks decoded together", "Accuracy of each block alone, and by how much decoding all blocks up to it as one "
         "channel is better or worse, from soft energies or from hard bits.", f"{SPREAD}.", stages=("exits",),
     ),
+    # 10c: rejection and verification
     "rejection": Caption(
         "Images of no class", "Foreign images accepted where 95 % of the network's own images are: the shorter the "
         "better, 95 % is chance. Codewords lose where their bars are longer than those that read the logits.",
@@ -346,10 +353,6 @@ CAPTIONS = {
     "decode-then-verify": Caption(
         "Decode, then verify", "An early block names candidates, and only their branches run after it: how much "
         "accuracy that costs.", f"Numbers: candidates. {SPREAD}.", stages=("exits",),
-    ),
-    "exit-times": Caption(
-        "Early exit by the clock", "Accuracy against milliseconds an image of one coded network, one by one and in "
-        "batches.", f"Bars: {INTERVAL}.", stages=("timing", "exits"), kinds=(),
     ),
     # 11: the paper beside ours
     "claims": Caption(
@@ -383,18 +386,27 @@ OF_OWN_IMAGES = {  # instead of those above
     ),
 }  # fmt: skip
 
-WITH_DATA = {  # what a notebook draws with the data set at hand
-    "exit-examples": Caption(
+WITH_DATA = {  # what a notebook draws with the data set at hand, under its notebook
+    "00_tour": {"tour": Caption(
+        "One image on its way", "The energy of every branch in every coded block, for a test image that the first "
+        "block takes for another class and the last for its own; above each block the class of the nearest codeword.",
+        "Colours: whether the branch works for the image's class; dashed: what a codeword asks of a branch that does.",
+        stages=("training",), kinds=(),
+    )},
+    "10_early_exit": {"exit-examples": Caption(
         "Which images leave where", "Test images by the place where the policy that loses half a point lets them go, "
         "and those that the early answer and the whole network's do not agree on.",
-        "Under each: the answer, and what it is where that is wrong; early/late in the last row.", stages=("exits",),
-    ),
+        "Above each: the answer, and what it is where that is wrong; early/late in the last row.", stages=("exits",),
+        kinds=(),
+    )},
 }  # fmt: skip
 
 
 def words_of(stem: str, preset: str) -> Caption:
     """The words of a preset's figure or table; of one's own images some items are not what the paper's are."""
-    return OF_OWN_IMAGES[stem] if stem in OF_OWN_IMAGES and is_own(preset) else CAPTIONS[stem]
+    if stem in OF_OWN_IMAGES and is_own(preset):
+        return OF_OWN_IMAGES[stem]
+    return CAPTIONS.get(stem) or next(items[stem] for items in WITH_DATA.values() if stem in items)
 
 
 def heading(stem: str, preset: str) -> str:
@@ -444,7 +456,8 @@ def _sample(words: Caption, preset: str) -> str:
     first, _ = wanted[0]
     runs = _seeds(Counter(name for _, name in wanted)) if words.kinds else f"seed {first['seed']}"
     images = first["metrics"].get("images")
-    tested = f"; {images:,.0f} test images" if images else ""
+    timed = "timed on " if stage == "timing" else ""
+    tested = f"; {timed}{images:,.0f} test images" if images else ""
     return f"Runs: {load_preset(preset).title}, {_network(first)}; {runs}{tested}."
 
 

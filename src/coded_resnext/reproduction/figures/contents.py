@@ -118,25 +118,26 @@ def preset_page(name: str) -> str:
 
 
 def _figure(stem: str, preset: str, folder: str) -> list[str]:
+    return _picture(stem, preset, folder, _made(stem, preset, folder))
+
+
+def _picture(stem: str, preset: str, folder: str, made: str) -> list[str]:
     alt = alternative(stem, preset).replace("[", "(").replace("]", ")")
     return [
         f"### {heading(stem, preset)}", "",
         f"![{alt}]({folder}{stem}.png)", "",
         caption(stem, preset, drawn=True), "",
-        f"[{stem}.pdf]({folder}{stem}.pdf). {_made(stem, preset, folder)}", "",
+        f"[{stem}.pdf]({folder}{stem}.pdf). {made}", "",
     ]  # fmt: skip
 
 
 def _with_data(preset: str) -> list[str]:
     """What a notebook draws with the images at hand, which records do not have."""
     lines = []
-    for stem, words in WITH_DATA.items():
+    for notebook, stem in ((notebook, stem) for notebook, items in WITH_DATA.items() for stem in items):
         if (paths.FIGURES / preset / f"{stem}.png").is_file():
-            lines += [
-                f"### {stem} · {words.title}", "", f"![{words.title}. {words.shows}]({stem}.png)", "",
-                f"{words.title}. {words.shows} {words.marks}", "",
-                f"[{stem}.pdf]({stem}.pdf). Notebook 10_early_exit, which needs the data set.", "",
-            ]  # fmt: skip
+            made = f"Notebook [{notebook}](../../notebooks/{notebook}.ipynb), which needs the data set."
+            lines += _picture(stem, preset, "", made)
     return lines
 
 

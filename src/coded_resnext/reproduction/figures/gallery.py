@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ... import paths
 from ...errors import NothingToShow, Refused, unknown
-from ..records.presets import load_preset
+from ..records.presets import EASY, REFERENCE, load_preset
 from .captions import alternative, caption
 from .contents import write_contents
 from .registry import FIGURES, TABLES, Item
-from .style import SavedFigure, save
+from .style import SavedFigure, ShownFigure, rendered, save
 from .text import save_table
 
 
@@ -27,8 +28,7 @@ def draw(stem: str, preset: str) -> SavedFigure:
         ValueError: an unknown figure; a record of another schema or without what the figure shows.
         NothingToShow: the preset has no record of it, or nothing that it could show.
     """
-    saved = save(_make(FIGURES, stem, preset), preset, stem)
-    return saved._replace(caption=caption(stem, preset, drawn=True), alternative=alternative(stem, preset))
+    return show_with(_make(FIGURES, stem, preset), stem, preset)
 
 
 def show(stem: str, preset: str) -> SavedFigure | str:
@@ -37,6 +37,26 @@ def show(stem: str, preset: str) -> SavedFigure | str:
         return draw(stem, preset)
     except NothingToShow as reason:
         return str(reason)
+
+
+def show_reference(stem: str, preset: str) -> ShownFigure | str:
+    """The same figure of `REFERENCE`, beside a preset whose data is so easy that its own leaves little to see.
+
+    Nothing is written. Where the preset has other data, or there is nothing to draw, it says so.
+    """
+    if load_preset(preset).data != EASY:
+        return f"{REFERENCE} stands beside the digits only, which are so easy"
+    try:
+        png = rendered(_make(FIGURES, stem, REFERENCE), "png")
+    except NothingToShow as reason:
+        return str(reason)
+    return ShownFigure(stem, REFERENCE, png, caption(stem, REFERENCE, drawn=True), alternative(stem, REFERENCE))
+
+
+def show_with(figure: Figure, stem: str, preset: str) -> SavedFigure:
+    """Write a figure that was drawn, and return it with its caption; notebooks draw some with the images at hand."""
+    saved = save(figure, preset, stem)
+    return saved._replace(caption=caption(stem, preset, drawn=True), alternative=alternative(stem, preset))
 
 
 def tabulate(stem: str, preset: str) -> pd.DataFrame:

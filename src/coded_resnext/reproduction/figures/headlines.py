@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..records.kinds import run_kinds
-from ..records.presets import load_preset
+from ..records.presets import REFERENCE, load_preset
 from ..records.records import metric, read_stage
 from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
 from .tables import controls_table
@@ -18,7 +18,6 @@ SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-small", "digits")
 MARKS = {"agrees": "✓", "differs": "✗", "undecided": "?"}
 SHIPPED, NOTHING = "from-shipped", "from-nothing"  # presets of a folder with few images
 SAYS = "percent, or points"
-OWED_ON = "cifar10-small"  # the digits are too easy: there even a plain network's paths stand alone
 
 
 class Headline(NamedTuple):
@@ -81,7 +80,7 @@ def headline_cell(row: pd.Series, most: int) -> str:
 
 def owed() -> str:
     """Three sentences: how well a class's path stands alone, and what takes that away."""
-    table = controls_table(read_stage(OWED_ON, "binary"))
+    table = controls_table(read_stage(REFERENCE, "binary"))  # of the digits even a plain network's paths stand alone
     runs = table.groupby("kind")["runs"].first()
     mean = 100 * table.groupby(["kind", "cut"])["average_precision"].mean()
     own = mean[CODED, "own codeword"]

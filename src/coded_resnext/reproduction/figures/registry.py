@@ -338,9 +338,11 @@ def _by_stem(notebooks: Mapping[str, Mapping[str, Callable[[str], Any]]]) -> dic
     return {stem: Item(notebook, make) for notebook, items in notebooks.items() for stem, make in items.items()}
 
 
-def _of_exits(make: Callable[[str], pd.DataFrame]) -> Callable[[str], pd.DataFrame]:
-    """A table of early exit without the columns that have no number: the spreads, where there is one run."""
-    return lambda preset: make(preset).dropna(axis="columns", how="all")
+def _of_exits(tables: Mapping[str, Callable[[str], pd.DataFrame]]) -> dict[str, Callable[[str], pd.DataFrame]]:
+    """Tables of early exit without the columns that have no number: the spreads, where there is one run."""
+    return {
+        stem: lambda preset, make=make: make(preset).dropna(axis="columns", how="all") for stem, make in tables.items()
+    }
 
 
 TABLES = _by_stem({
@@ -391,23 +393,24 @@ TABLES = _by_stem({
         "subnetworks-latency": lambda preset: subnetworks.latency_table(_timed_subnetwork("latency")),
         "subnetworks-profile": lambda preset: subnetworks.profile_table(_timed_subnetwork("profile")),
     },
-    "10_early_exit": {
-        stem: _of_exits(make)
-        for stem, make in {
-            "exit-networks": lambda preset: exits.static_table(_exits(preset)),
-            "exit-targets": lambda preset: exits.target_table(_exits(preset), "drop"),
-            "exit-budgets": lambda preset: exits.target_table(_exits(preset), "budget"),
-            "exit-rivals": lambda preset: exits.rival_table(_exits(preset)),
-            "exit-sureness": lambda preset: _not_empty(exits.sureness_table(_exits(preset)), preset),
-            "exit-guarantees": lambda preset: _not_empty(exits.guarantee_table(_exits(preset)), preset),
-            "exit-anytime": lambda preset: exits.mean_table(_exits(preset), "anytime"),
-            "exit-agreement": lambda preset: exits.mean_table(_exits(preset), "agreement"),
-            "decoding-across-blocks": lambda preset: exits.mean_table(_exits(preset), "decoders"),
-            "rejection": _rejection,
-            "decode-then-verify": lambda preset: exits.mean_table(_exits(preset), "verification"),
-            "exit-times": lambda preset: exits.timing_table(_timing(preset)),
-        }.items()
-    },
+    "10_early_exit": _of_exits({
+        "exit-networks": lambda preset: exits.static_table(_exits(preset)),
+        "exit-targets": lambda preset: exits.target_table(_exits(preset), "drop"),
+        "exit-budgets": lambda preset: exits.target_table(_exits(preset), "budget"),
+        "exit-rivals": lambda preset: exits.rival_table(_exits(preset)),
+        "exit-sureness": lambda preset: _not_empty(exits.sureness_table(_exits(preset)), preset),
+        "exit-guarantees": lambda preset: _not_empty(exits.guarantee_table(_exits(preset)), preset),
+        "exit-anytime": lambda preset: exits.mean_table(_exits(preset), "anytime"),
+        "exit-times": lambda preset: exits.timing_table(_timing(preset)),
+    }),
+    "10b_decoding_across_blocks": _of_exits({
+        "exit-agreement": lambda preset: exits.mean_table(_exits(preset), "agreement"),
+        "decoding-across-blocks": lambda preset: exits.mean_table(_exits(preset), "decoders"),
+    }),
+    "10c_rejection_and_verification": _of_exits({
+        "rejection": _rejection,
+        "decode-then-verify": lambda preset: exits.mean_table(_exits(preset), "verification"),
+    }),
     "11_paper_vs_ours": {
         "claims": claims,
         "comparison": comparison,
@@ -475,12 +478,16 @@ FIGURES = _by_stem({
             exits.curve_table(_exits(preset)), exits.static_table(_exits(preset))
         ),
         "exit-shares": lambda preset: exits.exit_shares(exits.share_table(_exits(preset), SHOWN_DROP)),
+        "exit-times": _exit_times,
+    },
+    "10b_decoding_across_blocks": {
         "decoding-across-blocks": lambda preset: exits.decoding_across_blocks(
             exits.decoder_gains(_exits(preset))
         ),
+    },
+    "10c_rejection_and_verification": {
         "rejection": lambda preset: exits.rejection(_rejection(preset)),
         "decode-then-verify": lambda preset: exits.verification(exits.verification_losses(_exits(preset))),
-        "exit-times": _exit_times,
     },
     "11_paper_vs_ours": {"claims": lambda preset: forest.forest(claims(preset))},
 })  # fmt: skip

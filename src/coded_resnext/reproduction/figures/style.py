@@ -54,6 +54,7 @@ POLICIES = {  # of early exit: colour, marker and line
 
 WIDTH = 5.5  # inches: NeurIPS text
 COLUMN = 2.7  # two side by side
+UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 STYLE = ["default", Path(__file__).with_name("coded_resnext.mplstyle")]
 MARKERS = "osD^v"
 BAND = 0.18  # opacity of confidence bands
@@ -85,25 +86,49 @@ class SavedFigure(NamedTuple):
         return f"{self.png.stem} (.pdf and .png)"
 
     def _ipython_display_(self) -> None:
-        from IPython.display import Markdown, display
+        _show(self.png.read_bytes(), repr(self), self.caption, self.alternative)
 
-        picture = {"image/png": b64encode(self.png.read_bytes()).decode("ascii"), "text/plain": repr(self)}
-        display(picture, raw=True, metadata={"image/png": {"alt": self.alternative}} if self.alternative else {})
-        if self.caption:
-            display(Markdown(self.caption))
+
+class ShownFigure(NamedTuple):
+    """A figure that is shown with its caption and written nowhere: of another preset than the notebook's."""
+
+    stem: str
+    preset: str
+    png: bytes
+    caption: str
+    alternative: str
+
+    def __repr__(self) -> str:
+        return f"{self.stem} of {self.preset}"
+
+    def _ipython_display_(self) -> None:
+        _show(self.png, repr(self), self.caption, self.alternative)
+
+
+def _show(png: bytes, text: str, caption: str, alternative: str) -> None:
+    """In a notebook: the picture, what it shows for who does not see it, and its caption below."""
+    from IPython.display import Markdown, display
+
+    picture = {"image/png": b64encode(png).decode("ascii"), "text/plain": text}
+    display(picture, raw=True, metadata={"image/png": {"alt": alternative}} if alternative else {})
+    if caption:
+        display(Markdown(caption))
 
 
 def save(figure: Figure, preset: str, stem: str) -> SavedFigure:
     """Write figures/<preset>/<stem>.pdf and .png: the same bytes for the same figure."""
-    undated = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
-    written = {}
-    for kind, metadata in undated.items():
-        buffer = io.BytesIO()
-        with style.context([*STYLE, {"font.family": _families()}]):
-            figure.savefig(buffer, format=kind, metadata=metadata)
-        written[kind] = paths.FIGURES / preset / f"{stem}.{kind}"
-        write_atomically(written[kind], buffer.getvalue())
+    written = {kind: paths.FIGURES / preset / f"{stem}.{kind}" for kind in UNDATED}
+    for kind, path in written.items():
+        write_atomically(path, rendered(figure, kind))
     return SavedFigure(**written)
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """A figure as a file of a kind of `UNDATED`."""
+    buffer = io.BytesIO()
+    with style.context([*STYLE, {"font.family": _families()}]):
+        figure.savefig(buffer, format=kind, metadata=UNDATED[kind])
+    return buffer.getvalue()
 
 
 def canvas(xlabel: str, ylabel: str, width: float = COLUMN, height: float = 2.3) -> tuple[Figure, Axes]:

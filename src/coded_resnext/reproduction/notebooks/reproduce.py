@@ -37,7 +37,9 @@ SHOWS = {  # the stages whose records a notebook shows; what it has not written 
     "07_early_decoding": ("early",),
     "08_ablations": ("accuracy", "early", "binary"),
     "09_subnetworks": ("subnetworks", "surgery"),
-    "10_early_exit": ("exits",),
+    "10_early_exit": ("exits", "early"),
+    "10b_decoding_across_blocks": ("exits", "early"),
+    "10c_rejection_and_verification": ("exits", "early"),
     "11_paper_vs_ours": ("accuracy", "specialisation", "binary", "early"),
 }
 REPEATED = "the notebook is run again"

@@ -20,14 +20,17 @@ from ...training.parameters import TrainingParameters, _require, build, differen
 
 T = TypeVar("T")
 FULL, TOY = SCALES = ("full", "toy")
+EASY = "digits"  # data of which almost every image is named right: little is left to differ
+REFERENCE = "cifar10-small"  # whose figures stand beside those of the easy data
 OWN_SCALE = "toy, data of one's own"
 KEYS = {
     "title": str, "about": str, "scale": str, "folder": str,
     "training": dict, "runs": dict, "notebooks": list, "settings": dict,
+    "command": str, "time": str, "expect": str, "weights": dict,  # for readers; made from records
 }  # fmt: skip
 OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
     "03_train", "01_code_design", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding",
-    "09_subnetworks", "10_early_exit",
+    "09_subnetworks", "10_early_exit", "10b_decoding_across_blocks", "10c_rejection_and_verification",
 )  # fmt: skip
 WHY = {
     "image_size": "  # 0: images of one size, kept in memory; else what is cropped out of their files",

@@ -28,6 +28,7 @@ SCHEMA = 1
 COMMIT = "CODED_RESNEXT_COMMIT"
 GENERATED = (  # what the commands rewrite
     "data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md", "docs/claims", "docs/compute.md",
+    "notebooks/presets/*.yaml",  # what of them matters is in a record's parameters
 )  # fmt: skip
 
 Record = Mapping[str, Any]
