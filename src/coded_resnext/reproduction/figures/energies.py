@@ -75,7 +75,7 @@ def energies_by_class(
             else:
                 picture = axes.pcolormesh(by_name[column].energies, **look)
                 title = f"{short_name(column)}\n{by_name[column].inactive_share:.0f} % astray"
-            axes.set_title(title, fontsize=6.5)
+            axes.set_title(title, fontsize=min(6.5, 44 / len(columns)))  # titles of eight would touch
             axes.invert_yaxis()
             axes.set(xticks=[], yticks=[])
             axes.grid(False)

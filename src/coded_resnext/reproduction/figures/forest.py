@@ -13,6 +13,7 @@ from .style import CODED_COLOUR, PAPER_COLOUR, WIDTH, styled
 
 LINEAR = 2.0  # points: the axis is linear up to here, logarithmic beyond
 VERDICTS = {"agrees": ("o", CODED_COLOUR), "undecided": ("o", "white"), "differs": ("X", "#D55E00"), "": ("|", "black")}
+TICKS = (-50, -20, -5, -2, -1, 0, 1, 2, 5, 20, 50)  # ten, between five and twenty, would touch them
 LONGEST = 44  # characters of a claim in a line
 
 
@@ -42,9 +43,10 @@ def forest(table: pd.DataFrame) -> Figure:
                   transform=axes.get_yaxis_transform())  # fmt: skip
     axes.axvline(0, color="black", linestyle="--", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=0.8)
-    ticks = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50]
     low, high = (rows["ours"] - rows["error"]).min(), (rows["ours"] + rows["error"]).max()
-    shown = [tick for tick in ticks if low - 1 <= tick <= 1.6 * high]
+    low, high = min(low, rows["effect"].min(), 0), max(high, rows["effect"].max(), 0)
+    axes.set_xlim(1.2 * low - 0.2, 1.2 * high + 0.2)
+    shown = [tick for tick in TICKS if low <= tick <= 1.2 * high]
     axes.set_xticks(shown, [f"{tick:+d}" if tick else "0" for tick in shown], fontsize=6.5)
     axes.minorticks_off()
     axes.set_yticks(range(len(rows)), ["\n".join(wrap(claim, LONGEST)) for claim in rows["claim"]], fontsize=6)

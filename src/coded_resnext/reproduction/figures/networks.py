@@ -18,7 +18,6 @@ from .style import (
     BOTH_CLASSES,
     CODED_COLOUR,
     ONE_CLASS,
-    PAPER_COLOUR,
     WIDTH,
     short_name,
     shown_name,
@@ -33,6 +32,8 @@ BOTH = (BOTH_CLASSES, "")
 EVERYBODY = ("#dddddd", "")
 HEIGHT = 1.0  # of a column of branches, in units of the drawing; a column and the gap behind it are 1 wide
 COLUMN_WIDTH = 0.55
+NUMBERS = {"cost": "spent", "accuracy": "right"}  # of a decoder, and what their rows are called
+BELOW, ROW = -0.95, 0.22  # where the first of these rows stands, and how far the next is below it
 
 
 class Kept(NamedTuple):
@@ -97,10 +98,11 @@ def decoders(record: Record, schemes: Mapping[str, CodingScheme], table: pd.Data
 
     Args:
         record: of any stage; for the network.
-        table: by block, and "softmax" at the end; columns cost and accuracy, percent, NaN where unknown.
+        table: by block, and "softmax" at the end; columns cost and accuracy, percent; a cost that is NaN is not shown.
         example: the first class, whose branches are filled.
     """
     blocks, branches = block_names(record), record["parameters"]["num_branches"]
+    table = table.rename(columns=NUMBERS)[list(NUMBERS.values())].dropna(axis="columns")
     figure = Figure((WIDTH, 2.5))
     axes = figure.subplots()
     _page(axes, len(blocks), below=1.35)
@@ -112,8 +114,8 @@ def decoders(record: Record, schemes: Mapping[str, CodingScheme], table: pd.Data
             _decoder(axes, place, f"nearest of\n{scheme.num_classes} words", table.loc[block])
     _ends(axes, len(blocks))
     _decoder(axes, len(blocks), "softmax", table.loc["softmax"])
-    for height, words in ((-0.95, "spent"), (-1.17, "right")):
-        axes.text(-1.0, height, words, fontsize=7, fontweight="bold", va="center")
+    for row, words in enumerate(table):
+        axes.text(-1.0, BELOW - ROW * row, words, fontsize=7, fontweight="bold", va="center")
     _legend_of(axes, {f"works for {example}": FIRST, "does not": NOBODY, "conventional": EVERYBODY})
     return figure
 
@@ -162,14 +164,12 @@ def _ends(axes: Axes, blocks: int) -> None:
 
 
 def _decoder(axes: Axes, place: int, words: str, numbers: pd.Series) -> None:
-    """Below a block: what decodes there, the multiply-adds spent until then, and the accuracy."""
+    """Below a block: what decodes there, and its numbers, percent, a row each."""
     middle = place + COLUMN_WIDTH / 2
     axes.add_patch(
         FancyArrowPatch((middle, -0.14), (middle, -0.36), arrowstyle="-|>", mutation_scale=5, color="#333333")
     )
     axes.add_patch(Rectangle((place - 0.17, -0.78), 0.9, 0.4, facecolor="white", edgecolor=CODED_COLOUR, linewidth=0.8))
     axes.text(middle, -0.58, words, ha="center", va="center", fontsize=5)
-    for height, value in ((-0.95, numbers["cost"]), (-1.17, numbers["accuracy"])):
-        shown = "?" if pd.isna(value) else f"{value:.0f} %"
-        axes.text(middle, height, shown, ha="center", va="center", fontsize=7,
-                  color=PAPER_COLOUR if pd.isna(value) else "black")  # fmt: skip
+    for row, value in enumerate(numbers):
+        axes.text(middle, BELOW - ROW * row, f"{value:.0f} %", ha="center", va="center", fontsize=7)
