@@ -1,0 +1,248 @@
+"""Small mistakes in the code, and whether the fast tests notice: python -m faults.mutants, or make mutants.
+
+Every mutant is forked from this process, which has imported what takes long and nothing of the package: the changed
+module is compiled from its syntax tree and imported in the place of its file. It is tried by the tests that call the
+changed function, the quickest first, until one fails. Tests that start processes of their own see the file as it is.
+"""
+
+import argparse
+import ast
+import contextlib
+import hashlib
+import importlib.abc
+import importlib.util
+import json
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from faults import document
+from faults.changes import Change, changes
+
+ROOT = Path(__file__).parents[2]
+SEED = 0
+NEVER_ENDING = 300  # seconds, of one test after another; the longest test takes 20
+# The tests that are about a module; of them those are run that call the function.
+TESTS = {
+    "network/block.py": ("network", "faults/test_numbers.py"),
+    "network/losses.py": ("network/test_losses.py", "network/test_block.py", "network/test_model.py",
+                          "faults/test_numbers.py", "training/test_training.py"),
+    "network/decoding.py": ("network", "early_exit", "faults/test_numbers.py"),
+    "early_exit/stopping.py": ("early_exit", "faults/test_numbers.py"),
+    "reproduction/figures/claims.py": ("reproduction/figures", "test_readme.py"),
+    "reproduction/records/intervals.py": ("reproduction/records", "reproduction/figures"),
+}  # fmt: skip
+# Survivors that are no mistakes, by what is changed: why no test can, or need, see it.
+HARMLESS: dict[str, dict[str, str]] = {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--each", type=int, default=60, help="mutants of a module, or all that it has")
+    parser.add_argument("--module", choices=TESTS, help="of this one alone, and print")
+    parser.add_argument("--print", action="store_true", help="instead of writing the document")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    import_what_takes_long()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CODED_RESNEXT_OUT"] = folder
+        modules = [options.module] if options.module else list(TESTS)
+        text = "\n".join(table({module: try_all(module, options.each) for module in modules}))
+    print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
+    if options.print or options.module:
+        print(text)
+    else:
+        document.put("mutants", text)
+
+
+def import_what_takes_long() -> None:
+    import accelerate
+    import matplotlib.pyplot
+    import nbformat
+    import pandas
+    import scipy.stats
+    import sklearn.model_selection
+    import timm
+    import torch._dynamo  # noqa: F401
+
+    torch.set_num_threads(1)  # no thread is left behind by a fork
+
+
+class Outcome:
+    """What became of the mutants of one module."""
+
+    def __init__(self, possible: int) -> None:
+        self.possible = possible
+        self.by: dict[str, str] = {}  # what killed it, by mutant; nothing where it survived
+
+    def survivors(self) -> list[str]:
+        return [mutant for mutant, killer in self.by.items() if not killer]
+
+
+def try_all(module: str, count: int) -> Outcome:
+    """Mutants drawn by the hash of their text, so that the others stay when code is added."""
+    tree = ast.parse(source(module).read_text(encoding="utf-8"))
+    texts = [change.text for change in changes(tree)]
+    drawn = set(sorted(texts, key=lambda text: hashlib.sha256(f"{SEED} {module} {text}".encode()).digest())[:count])
+    outcome, calls = Outcome(len(texts)), tests_by_function(module)
+    for change in changes(tree):
+        if change.text in drawn:
+            code = compiled(tree, module)
+            outcome.by[change.text] = killer(module, code, calls(change)) if code else "the compiler"
+            print(f"{module}: {change.text}: {outcome.by[change.text] or 'SURVIVED'}", file=sys.stderr, flush=True)
+    return outcome
+
+
+def source(module: str) -> Path:
+    return ROOT / "src" / "coded_resnext" / module
+
+
+def compiled(tree: ast.Module, module: str) -> CodeType | None:
+    with contextlib.suppress(SyntaxError):
+        return compile(ast.fix_missing_locations(ast.parse(ast.unparse(tree))), source(module), "exec")
+    return None
+
+
+def tests_by_function(module: str) -> Callable[[Change], list[str]]:
+    """The tests that may see a change, the quickest first: from a run of the module as it is."""
+    code = compile(source(module).read_bytes(), source(module), "exec")
+    tests = [f"tests/{name}" for name in TESTS[module]]
+    said = forked(module, code, [*tests, "-m", "not slow"], Calls(str(source(module))))
+    if said is None or said["status"] != 0:
+        raise RuntimeError(f"the tests of {module} fail as it is: {said and said['failed']}")
+    seconds, by_line = said["seconds"], defaultdict(list)
+    for test in sorted(seconds, key=seconds.__getitem__):
+        for line in said["calls"].get(test, ()):
+            by_line[line].append(test)
+    everything = sorted(seconds, key=seconds.__getitem__)
+    return lambda change: by_line[change.function[1]] if change.function else everything
+
+
+def killer(module: str, code: CodeType, tests: list[str]) -> str:
+    """The test that fails, "time" for one that does not end, or nothing."""
+    if not tests:
+        return ""
+    said = forked(module, code, [*dict.fromkeys(test.partition("[")[0] for test in tests), "-x"], InOrder(tests))
+    if said is None:
+        return "time"
+    return "" if said["status"] == 0 else said["failed"] or "import"
+
+
+def forked(module: str, code: CodeType, arguments: list[str], plugin: Any) -> dict[str, Any] | None:
+    """What pytest says in a process of its own, in which the module has this code; None when it does not end."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            os.close(reading)
+            silence = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(silence, stream)
+            os.chdir(ROOT)
+            name = f"coded_resnext.{module.removesuffix('.py').replace('/', '.')}"
+            sys.meta_path.insert(0, InItsPlace(name, source(module), code))
+            status = int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments], [plugin]))
+            with os.fdopen(writing, "w") as file:
+                json.dump(plugin.said | {"status": status}, file)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    text, end = b"", time.monotonic() + NEVER_ENDING
+    while select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
+        if not (more := os.read(reading, 1 << 16)):
+            break
+        text += more
+    os.close(reading)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else None
+
+
+class InItsPlace(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from other code than its file's."""
+
+    def __init__(self, name: str, path: Path, code: CodeType) -> None:
+        self.name, self.path, self.code = name, path, code
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
+
+    def exec_module(self, module: Any) -> None:
+        exec(self.code, module.__dict__)
+
+
+class Calls:
+    """A plugin of pytest: which functions of a file each test calls, by their first lines, and how long it takes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.said: dict[str, Any] = {"calls": {}, "seconds": {}, "failed": ""}
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        lines: set[int] = set()
+
+        def called(frame: Any, event: str, argument: Any) -> None:
+            if frame.f_code.co_filename == self.path:
+                lines.add(frame.f_code.co_firstlineno)
+
+        begun = time.monotonic()
+        sys.settrace(called)
+        yield
+        sys.settrace(None)
+        self.said["seconds"][item.nodeid] = time.monotonic() - begun
+        self.said["calls"][item.nodeid] = sorted(lines)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.said["failed"] += f"{report.nodeid} "
+
+
+class InOrder:
+    """A plugin of pytest: these tests, in this order."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self.place = {test: i for i, test in enumerate(tests)}
+        self.said: dict[str, Any] = {"failed": ""}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((item for item in items if item.nodeid in self.place), key=lambda i: self.place[i.nodeid])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.said["failed"] = report.nodeid
+
+
+def table(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Of the document: how many were killed, and the survivors with why."""
+    lines = ["| module | possible | tried | killed by a test | by the time it takes | survived |", "|---|--:|--:|--:|--:|--:|"]
+    rows = []
+    for module, outcome in outcomes.items():
+        in_time = sum(killer == "time" for killer in outcome.by.values())
+        tried, survived = len(outcome.by), len(outcome.survivors())
+        rows.append((outcome.possible, tried, tried - in_time - survived, in_time, survived))
+        lines.append(f"| `{module}` | {' | '.join(map(str, rows[-1]))} |")
+    sums = [sum(column) for column in zip(*rows, strict=True)]
+    lines.append(f"| all | {' | '.join(map(str, sums))} |")
+    lines += ["", f"{100 * (1 - sums[-1] / sums[1]):.1f} % killed. Survivors:", "", "| mutant | why |", "|---|---|"]
+    for module, outcome in outcomes.items():
+        for mutant in outcome.survivors():
+            reason = HARMLESS.get(module, {}).get(mutant, "no reason known")
+            lines.append(f"| `{module}`, {mutant} | {reason} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
