@@ -94,7 +94,7 @@ def _is_no_code(node: ast.AST) -> bool:
 
 def _replacements(place: _Place) -> Iterator[ast.AST]:
     node = place.node
-    if type(node) in SWAPPED:
+    if type(node) in SWAPPED and (place.function or not isinstance(node, ast.BitOr)):  # X | None names a type
         yield SWAPPED[type(node)]()
     elif isinstance(node, ast.Constant):
         yield from (ast.Constant(value) for value in _other_values(node.value))

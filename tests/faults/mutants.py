@@ -8,13 +8,13 @@ changed function, the quickest first, until one fails. Tests that start processe
 import argparse
 import ast
 import contextlib
+import gc
 import hashlib
 import importlib.abc
 import importlib.util
 import json
 import os
-import select
-import signal
+import resource
 import sys
 import tempfile
 import time
@@ -31,7 +31,9 @@ from faults.changes import Change, changes
 
 ROOT = Path(__file__).parents[2]
 SEED = 0
-NEVER_ENDING = 300  # seconds, of one test after another; the longest test takes 20
+FAST = 3.0  # seconds of a processor; a test that takes longer is no fast one
+NEVER_ENDING = 120  # seconds of a processor, of one fast test after another
+QUIETLY = ("-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
 # The tests that are about a module; of them those are run that call the function.
 TESTS = {
     "network/block.py": ("network", "faults/test_numbers.py"),
@@ -48,14 +50,14 @@ HARMLESS: dict[str, dict[str, str]] = {}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=60, help="mutants of a module, or all that it has")
+    parser.add_argument("--each", type=int, default=45, help="mutants of a module, or all that it has")
     parser.add_argument("--module", choices=TESTS, help="of this one alone, and print")
     parser.add_argument("--print", action="store_true", help="instead of writing the document")
     options = parser.parse_args()
     begun = time.monotonic()
     import_what_takes_long()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["CODED_RESNEXT_OUT"] = folder
+        make_forks_quick(folder)
         modules = [options.module] if options.module else list(TESTS)
         text = "\n".join(table({module: try_all(module, options.each) for module in modules}))
     print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
@@ -76,6 +78,15 @@ def import_what_takes_long() -> None:
     import torch._dynamo  # noqa: F401
 
     torch.set_num_threads(1)  # no thread is left behind by a fork
+
+
+def make_forks_quick(folder: str) -> None:
+    """What is compiled once is kept, only what the tests need is loaded, and nothing old is looked at for garbage."""
+    tempfile.tempdir = sys.pycache_prefix = folder
+    sys.dont_write_bytecode = False
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    gc.collect()
+    gc.freeze()
 
 
 class Outcome:
@@ -117,55 +128,49 @@ def tests_by_function(module: str) -> Callable[[Change], list[str]]:
     """The tests that may see a change, the quickest first: from a run of the module as it is."""
     code = compile(source(module).read_bytes(), source(module), "exec")
     tests = [f"tests/{name}" for name in TESTS[module]]
-    said = forked(module, code, [*tests, "-m", "not slow"], Calls(str(source(module))))
+    said = forked(module, code, [*tests, "-m", "not slow"], Calls(str(source(module))), resource.RLIM_INFINITY)
     if said is None or said["status"] != 0:
         raise RuntimeError(f"the tests of {module} fail as it is: {said and said['failed']}")
     seconds, by_line = said["seconds"], defaultdict(list)
-    for test in sorted(seconds, key=seconds.__getitem__):
-        for line in said["calls"].get(test, ()):
+    fast = sorted((test for test in seconds if seconds[test] < FAST), key=seconds.__getitem__)
+    for test in fast:
+        for line in said["calls"][test]:
             by_line[line].append(test)
-    everything = sorted(seconds, key=seconds.__getitem__)
-    return lambda change: by_line[change.function[1]] if change.function else everything
+    return lambda change: by_line[change.function[1]] if change.function else fast
 
 
 def killer(module: str, code: CodeType, tests: list[str]) -> str:
     """The test that fails, "time" for one that does not end, or nothing."""
     if not tests:
         return ""
-    said = forked(module, code, [*dict.fromkeys(test.partition("[")[0] for test in tests), "-x"], InOrder(tests))
+    functions = dict.fromkeys(test.partition("[")[0] for test in tests)
+    said = forked(module, code, [*functions, "-x"], InOrder(tests), NEVER_ENDING)
     if said is None:
         return "time"
     return "" if said["status"] == 0 else said["failed"] or "import"
 
 
-def forked(module: str, code: CodeType, arguments: list[str], plugin: Any) -> dict[str, Any] | None:
-    """What pytest says in a process of its own, in which the module has this code; None when it does not end."""
+def forked(module: str, code: CodeType, arguments: list[str], plugin: Any, limit: int) -> dict[str, Any] | None:
+    """What pytest says in a process of its own, in which the module has this code; None if it takes longer."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.setsid()
             os.close(reading)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(silence, stream)
             os.chdir(ROOT)
             name = f"coded_resnext.{module.removesuffix('.py').replace('/', '.')}"
             sys.meta_path.insert(0, InItsPlace(name, source(module), code))
-            status = int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments], [plugin]))
-            with os.fdopen(writing, "w") as file:
-                json.dump(plugin.said | {"status": status}, file)
+            status = int(pytest.main([*QUIETLY, *arguments], [plugin]))
+            os.write(writing, json.dumps(plugin.said | {"status": status}).encode())
         finally:
             os._exit(0)
     os.close(writing)
-    text, end = b"", time.monotonic() + NEVER_ENDING
-    while select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
-        if not (more := os.read(reading, 1 << 16)):
-            break
-        text += more
-    os.close(reading)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    with os.fdopen(reading) as file:
+        text = file.read()
     os.waitpid(pid, 0)
     return json.loads(text) if text else None
 
@@ -198,11 +203,11 @@ class Calls:
             if frame.f_code.co_filename == self.path:
                 lines.add(frame.f_code.co_firstlineno)
 
-        begun = time.monotonic()
+        begun = time.process_time()
         sys.settrace(called)
         yield
         sys.settrace(None)
-        self.said["seconds"][item.nodeid] = time.monotonic() - begun
+        self.said["seconds"][item.nodeid] = time.process_time() - begun
         self.said["calls"][item.nodeid] = sorted(lines)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
