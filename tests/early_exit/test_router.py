@@ -249,6 +249,27 @@ def test_bad_thresholds_are_refused(policy, thresholds, message, network):
         EarlyExit(network, policy, thresholds)
 
 
+def test_a_probability_below_zero_is_refused(network, images):
+    with pytest.raises(ValueError, match="for policy 'posterior' must be a number in 0 … 1, got -0.5"):
+        EarlyExit(network, "posterior", {"layer2.0": -0.5}, calibrated(network, images))
+
+
+def test_energies_are_decoded_up_to_the_last_exit(network):
+    """Where the past counts at every block before it, else at the exits; decoding costs, and is counted."""
+    names = list(network.schemes)
+    exits = {names[2]: 2.0}
+    assert EarlyExit(network, "patience", exits).rule.reads == set(names[:3])
+    assert EarlyExit(network, "margin", exits).rule.reads == {names[2]}
+
+
+def test_a_threshold_may_be_a_score_that_was_rounded(network):
+    """Up to a millionth of the largest score, log 10, which float32 may have put above it; and no more."""
+    highest = math.log(10)
+    EarlyExit(network, "entropy", {"layer2.0": (1 + 0.9e-6) * highest})
+    with pytest.raises(ValueError, match=r"must be a number in 0 … 2\.303"):
+        EarlyExit(network, "entropy", {"layer2.0": (1 + 1.1e-6) * highest})
+
+
 def test_scores_keep_to_their_ranges(network):
     """The extreme energies: all in one branch whose bit is 0, and on a codeword."""
     for policy in ("distance", "margin", "entropy"):

@@ -5,7 +5,6 @@ of zip, and the order of arguments where it is free.
 """
 
 import ast
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -148,7 +147,7 @@ def _can_be_missed(place: _Place) -> bool:
 
 def _shown(before: str, after: str) -> str:
     """Both on one line, from a little before they differ."""
-    differ = len(os.path.commonprefix([before, after]))
+    differ = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after))
     begin = max(0, differ - SHOWN)
     texts = [" ".join(text[begin : differ + 2 * SHOWN].split()) for text in (before, after)]
     return f"`{texts[0]}` → `{texts[1]}`" if after else f"without `{texts[0]}`"

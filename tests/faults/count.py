@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--predictions", type=int, default=10_000, help="of each kind")
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--print", action="store_true", help="instead of writing the document")
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts; the others stay as they are")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="the others stay as they are")
     options = parser.parse_args()
     for part in options.only:
         begun = time.monotonic()
@@ -63,7 +63,7 @@ def reproduce(options: argparse.Namespace) -> list[str]:
     tried = ", ".join(f"{counts[moment]} {moment}" for moment in MOMENTS)
     good = [str(counts[key]) for key in ("no orphan", "nothing repeated", "same records")]
     return [
-        "| reproductions | tried | no process left | only what was unfinished was done again | records as undisturbed |",
+        "| reproductions | tried | no process left | only the unfinished was done again | records as undisturbed |",
         "|---|--:|--:|--:|--:|",
         f"| killed and started again ({tried}, {counts['too late']} too late) | {options.reproductions} "
         f"| {' | '.join(good)} |",
@@ -72,7 +72,8 @@ def reproduce(options: argparse.Namespace) -> list[str]:
 
 
 def load(options: argparse.Namespace) -> list[str]:
-    lines = ["| predictions by four threads | asked | as by one alone | memory after the warm-up |", "|---|--:|--:|--:|"]
+    head = "| predictions by four threads | asked | as by one alone | memory after the warm-up |"
+    lines = [head, "|---|--:|--:|--:|"]
     for name, (asked, same, growth) in counted_by("load", options.predictions).items():
         lines.append(f"| {name} | {asked} | {same} | {growth:+.1f} % |")
     return lines

@@ -25,7 +25,6 @@ from types import CodeType
 from typing import Any
 
 import pytest
-
 from faults import document
 from faults.changes import Change, changes
 
@@ -33,6 +32,8 @@ ROOT = Path(__file__).parents[2]
 SEED = 0
 FAST = 3.0  # seconds of a processor; a test that takes longer is no fast one
 NEVER_ENDING = 120  # seconds of a processor, of one fast test after another
+TAKE_LONG = ("torch._dynamo", "timm", "accelerate", "sklearn.model_selection", "scipy.stats", "pandas", "nbformat",
+             "matplotlib.pyplot")  # fmt: skip
 QUIETLY = ("-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
 # The tests that are about a module; of them those are run that call the function.
 TESTS = {
@@ -68,16 +69,9 @@ def main() -> None:
 
 
 def import_what_takes_long() -> None:
-    import accelerate
-    import matplotlib.pyplot
-    import nbformat
-    import pandas
-    import scipy.stats
-    import sklearn.model_selection
-    import timm
-    import torch._dynamo  # noqa: F401
-
-    torch.set_num_threads(1)  # no thread is left behind by a fork
+    for name in TAKE_LONG:
+        importlib.import_module(name)
+    sys.modules["torch"].set_num_threads(1)  # no thread is left behind by a fork
 
 
 def make_forks_quick(folder: str) -> None:
@@ -232,7 +226,8 @@ class InOrder:
 
 def table(outcomes: Mapping[str, Outcome]) -> list[str]:
     """Of the document: how many were killed, and the survivors with why."""
-    lines = ["| module | possible | tried | killed by a test | by the time it takes | survived |", "|---|--:|--:|--:|--:|--:|"]
+    head = "| module | possible | tried | killed by a test | by the time it takes | survived |"
+    lines = [head, "|---|--:|--:|--:|--:|--:|"]
     rows = []
     for module, outcome in outcomes.items():
         in_time = sum(killer == "time" for killer in outcome.by.values())

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-
 from faults.subreaper import subreaper
 
 PRESET = "small"

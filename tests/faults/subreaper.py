@@ -1,4 +1,4 @@
-"""Orphans go to this process, as they go to the session manager of a desktop: their parent has another pid then, no 1."""
+"""Orphans go to this process, as they go to the session manager of a desktop: their parent has another pid than 1."""
 
 import contextlib
 import ctypes
