@@ -41,7 +41,7 @@ TESTS = {
     "network/losses.py": ("network/test_losses.py", "network/test_block.py", "network/test_model.py",
                           "faults/test_numbers.py", "training/test_training.py"),
     "network/decoding.py": ("network", "early_exit", "faults/test_numbers.py"),
-    "early_exit/stopping.py": ("early_exit", "faults/test_numbers.py"),
+    "early_exit/stopping.py": ("early_exit", "faults/test_numbers.py", "reproduction/measure/test_exits.py"),
     "reproduction/figures/claims.py": ("reproduction/figures", "test_readme.py"),
     "reproduction/records/intervals.py": ("reproduction/records", "reproduction/figures"),
 }  # fmt: skip
