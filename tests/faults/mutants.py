@@ -35,15 +35,19 @@ NEVER_ENDING = 120  # seconds of a processor, of one fast test after another
 TAKE_LONG = ("torch._dynamo", "timm", "accelerate", "sklearn.model_selection", "scipy.stats", "pandas", "nbformat",
              "matplotlib.pyplot")  # fmt: skip
 QUIETLY = ("-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception")
+NO_SLOW_ONES = ("-m", "not slow", "-k", "not compile and not one_graph")  # what torch compiles takes seconds
 # The tests that are about a module; of them those are run that call the function.
 TESTS = {
-    "network/block.py": ("network", "faults/test_numbers.py"),
-    "network/losses.py": ("network/test_losses.py", "network/test_block.py", "network/test_model.py",
-                          "faults/test_numbers.py", "training/test_training.py"),
-    "network/decoding.py": ("network", "early_exit", "faults/test_numbers.py"),
-    "early_exit/stopping.py": ("early_exit", "faults/test_numbers.py", "reproduction/measure/test_exits.py"),
-    "reproduction/figures/claims.py": ("reproduction/figures", "test_readme.py"),
-    "reproduction/records/intervals.py": ("reproduction/records", "reproduction/figures"),
+    "network/block.py": ("network/test_block.py", "network/test_dense.py", "network/test_model.py",
+                         "network/test_variants.py", "faults/test_numbers.py"),
+    "network/losses.py": ("network/test_losses.py", "network/test_block.py", "faults/test_numbers.py"),
+    "network/decoding.py": ("network/test_model.py", "early_exit/test_channel.py", "early_exit/test_router.py"),
+    "early_exit/stopping.py": ("early_exit", "faults/test_numbers.py"),
+    "reproduction/figures/claims.py": ("reproduction/figures/test_claims.py",
+                                       "reproduction/figures/test_verdicts_again.py"),
+    "reproduction/records/intervals.py": ("reproduction/records/test_intervals.py",
+                                          "reproduction/figures/test_verdicts_again.py",
+                                          "reproduction/figures/test_comparison.py"),
 }  # fmt: skip
 # Survivors that are no mistakes, by what is changed: why no test can, or need, see it.
 HARMLESS: dict[str, dict[str, str]] = {}
@@ -52,17 +56,16 @@ HARMLESS: dict[str, dict[str, str]] = {}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=45, help="mutants of a module, or all that it has")
-    parser.add_argument("--module", choices=TESTS, help="of this one alone, and print")
+    parser.add_argument("--modules", choices=TESTS, nargs="+", default=list(TESTS), help="of these alone, and print")
     parser.add_argument("--print", action="store_true", help="instead of writing the document")
     options = parser.parse_args()
     begun = time.monotonic()
     import_what_takes_long()
     with tempfile.TemporaryDirectory() as folder:
         make_forks_quick(folder)
-        modules = [options.module] if options.module else list(TESTS)
-        text = "\n".join(table({module: try_all(module, options.each) for module in modules}))
+        text = "\n".join(table({module: try_all(module, options.each) for module in options.modules}))
     print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
-    if options.print or options.module:
+    if options.print or options.modules != list(TESTS):
         print(text)
     else:
         document.put("mutants", text)
@@ -122,7 +125,7 @@ def tests_by_function(module: str) -> Callable[[Change], list[str]]:
     """The tests that may see a change, the quickest first: from a run of the module as it is."""
     code = compile(source(module).read_bytes(), source(module), "exec")
     tests = [f"tests/{name}" for name in TESTS[module]]
-    said = forked(module, code, [*tests, "-m", "not slow"], Calls(str(source(module))), resource.RLIM_INFINITY)
+    said = forked(module, code, [*tests, *NO_SLOW_ONES], Calls(str(source(module))), resource.RLIM_INFINITY)
     if said is None or said["status"] != 0:
         raise RuntimeError(f"the tests of {module} fail as it is: {said and said['failed']}")
     seconds, by_line = said["seconds"], defaultdict(list)
