@@ -8,6 +8,7 @@ changed function, the quickest first, until one fails. Tests that start processe
 import argparse
 import ast
 import contextlib
+import dataclasses
 import gc
 import hashlib
 import importlib.abc
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -29,6 +30,7 @@ from faults import document
 from faults.changes import Change, changes
 
 ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "build" / "mutants.json"
 SEED = 0
 FAST = 3.0  # seconds of a processor; a test that takes longer is no fast one
 NEVER_ENDING = 120  # seconds of a processor, of one fast test after another
@@ -53,22 +55,54 @@ TESTS = {
 HARMLESS: dict[str, dict[str, str]] = {}
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of the mutants of one module.
+
+    Attributes:
+        possible: how many there are.
+        by: what killed it, by mutant that was tried; nothing where it survived.
+    """
+
+    possible: int
+    by: dict[str, str]
+
+    def survivors(self) -> list[str]:
+        return [mutant for mutant, killer in self.by.items() if not killer]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=45, help="mutants of a module, or all that it has")
-    parser.add_argument("--modules", choices=TESTS, nargs="+", default=list(TESTS), help="of these alone, and print")
-    parser.add_argument("--print", action="store_true", help="instead of writing the document")
+    parser.add_argument("--modules", choices=TESTS, nargs="+", default=list(TESTS), help="the others stay as they are")
+    parser.add_argument("--survivors", action="store_true", help="try those alone that survived before")
     options = parser.parse_args()
     begun = time.monotonic()
     import_what_takes_long()
+    outcomes = kept()
     with tempfile.TemporaryDirectory() as folder:
         make_forks_quick(folder)
-        text = "\n".join(table({module: try_all(module, options.each) for module in options.modules}))
+        for module in options.modules:
+            before = outcomes.get(module)
+            if options.survivors and before:
+                outcomes[module] = try_again(module, before)
+            else:
+                outcomes[module] = try_drawn(module, options.each)
+            keep(outcomes)
     print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
-    if options.print or options.modules != list(TESTS):
-        print(text)
-    else:
-        document.put("mutants", text)
+    document.put("mutants", "\n".join(table(outcomes)))
+
+
+def kept() -> dict[str, Outcome]:
+    """What came of those that were tried before."""
+    content = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    return {module: Outcome(**outcome) for module, outcome in content.items()}
+
+
+def keep(outcomes: Mapping[str, Outcome]) -> None:
+    KEPT.parent.mkdir(exist_ok=True)
+    content = {module: dataclasses.asdict(outcome) for module, outcome in outcomes.items()}
+    KEPT.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def import_what_takes_long() -> None:
@@ -86,29 +120,33 @@ def make_forks_quick(folder: str) -> None:
     gc.freeze()
 
 
-class Outcome:
-    """What became of the mutants of one module."""
-
-    def __init__(self, possible: int) -> None:
-        self.possible = possible
-        self.by: dict[str, str] = {}  # what killed it, by mutant; nothing where it survived
-
-    def survivors(self) -> list[str]:
-        return [mutant for mutant, killer in self.by.items() if not killer]
-
-
-def try_all(module: str, count: int) -> Outcome:
+def try_drawn(module: str, count: int) -> Outcome:
     """Mutants drawn by the hash of their text, so that the others stay when code is added."""
-    tree = ast.parse(source(module).read_text(encoding="utf-8"))
-    texts = [change.text for change in changes(tree)]
-    drawn = set(sorted(texts, key=lambda text: hashlib.sha256(f"{SEED} {module} {text}".encode()).digest())[:count])
-    outcome, calls = Outcome(len(texts)), tests_by_function(module)
+    texts = [change.text for change in changes(tree_of(module))]
+    drawn = sorted(texts, key=lambda text: hashlib.sha256(f"{SEED} {module} {text}".encode()).digest())[:count]
+    return Outcome(len(texts), try_all(module, set(drawn)))
+
+
+def try_again(module: str, before: Outcome) -> Outcome:
+    """Those that survived, where there is a test more."""
+    return dataclasses.replace(before, by=before.by | try_all(module, set(before.survivors())))
+
+
+def try_all(module: str, texts: Set[str]) -> dict[str, str]:
+    """What killed each."""
+    if not texts:
+        return {}
+    tree, calls, by = tree_of(module), tests_by_function(module), {}
     for change in changes(tree):
-        if change.text in drawn:
+        if change.text in texts:
             code = compiled(tree, module)
-            outcome.by[change.text] = killer(module, code, calls(change)) if code else "the compiler"
-            print(f"{module}: {change.text}: {outcome.by[change.text] or 'SURVIVED'}", file=sys.stderr, flush=True)
-    return outcome
+            by[change.text] = killer(module, code, calls(change)) if code else "the compiler"
+            print(f"{module}: {change.text}: {by[change.text] or 'SURVIVED'}", file=sys.stderr, flush=True)
+    return by
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(source(module).read_text(encoding="utf-8"))
 
 
 def source(module: str) -> Path:
