@@ -26,12 +26,14 @@ $(error which preset? make $(firstword $(MAKECMDGOALS)) PRESET=$(lastword $(MAKE
 endif
 endif
 
-.PHONY: help reproduce figures test test-slow test-browser faults lint cifar-gpu rehearse-gpu lab publish pages docs schemes bench clean
+.PHONY: help reproduce figures test test-slow test-browser test-lowest faults mutants lint cifar-gpu rehearse-gpu lab publish pages docs schemes bench clean
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo 'make lab         JupyterLab on the notebooks'
 	@echo 'make schemes     the built-in coding schemes again, from nothing; they must come out the same'
-	@echo 'make faults      kills, flipped bits, bad input, counted into docs/reliability.md; half an hour'
+	@echo 'make faults      kills, flipped bits, bad input, load, counted into docs/reliability.md; 45 minutes'
+	@echo 'make mutants     small mistakes in the code, and whether tests notice, counted there too; half an hour'
+	@echo 'make test-lowest the fast tests with the lowest versions that pyproject.toml allows, in .venv-lowest'
 	@echo 'make test-browser the explorer in Chromium; says what it wants where that is not installed'
 	@echo 'make bench       step time and memory: coded, plain, written out'
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
@@ -65,6 +67,20 @@ test-slow: $(INSTALLED)
 
 faults: $(INSTALLED)
 	cd tests && OMP_NUM_THREADS=1 $(abspath $(PYTHON)) -m faults.count
+
+mutants: $(INSTALLED)
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(PYTHON)) -m faults.mutants
+
+# In an environment of its own, with what exists for Python 3.11 and 3.12 alone.
+LOWEST := .venv-lowest
+$(LOWEST)/.installed: requirements-lowest.txt
+	@for python in python3.11 python3.12; do command -v $$python >/dev/null && $$python -m venv $(LOWEST) && break; done
+	$(LOWEST)/bin/python -m pip install --quiet -r requirements-lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n auto -m 'not slow'
 
 # Installs nothing: a browser is the system's, and playwright would be the only package that brings its own.
 test-browser: $(INSTALLED)

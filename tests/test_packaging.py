@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import drawn
@@ -17,10 +18,12 @@ import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from PIL import Image
 
 from coded_resnext.__main__ import OF_THE_EXTRA
 from coded_resnext.paths import ROOT
+from coded_resnext.reproduction.records.records import PACKAGES, environment
 
 # Makes the packages of the extra "reproduction" impossible to import.
 WITHOUT_THE_EXTRA = """
@@ -54,6 +57,27 @@ def test_the_lock_satisfies_the_project():
         wanted = Requirement(line)
         (pin,) = locked()[canonicalize_name(wanted.name)].specifier
         assert wanted.specifier.contains(pin.version), line
+
+
+def test_the_lowest_versions_are_those_that_the_project_allows():
+    """`make test-lowest` tests what pyproject.toml says; the extras that it leaves out are not needed by fast tests."""
+    lines = (ROOT / "requirements-lowest.txt").read_text().splitlines()
+    lowest = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    extras = project()["optional-dependencies"]
+    bounds = {}
+    for wanted in map(Requirement, [*project()["dependencies"], *extras["reproduction"], *extras["dev"]]):
+        (bounds[wanted.name],) = (each.version for each in wanted.specifier if each.operator == ">=")
+    assert {requirement.name for requirement in lowest} == set(bounds)
+    for requirement in lowest:
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        assert Version(pin.version) == Version(bounds[requirement.name]), requirement.name
+
+
+def test_records_name_the_versions_of_what_the_project_requires():
+    required = [Requirement(line).name for line in project()["dependencies"]]
+    assert list(PACKAGES) == required
+    assert environment("")["packages"] == {name: metadata.version(name) for name in required}
 
 
 def test_what_commands_import_of_the_extra_is_in_it():

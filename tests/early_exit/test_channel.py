@@ -24,6 +24,22 @@ def test_distances_are_euclidean_and_decode_as_equation_7():
     assert torch.equal(distances.argmin(1), decode(energies, load_scheme(10, 10, 3)))
 
 
+def test_distances_of_more_classes_than_branches():
+    words = torch.tensor(load_scheme(100, 20, 8).words, dtype=torch.float64)
+    energies = 2 * torch.rand(5, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(codeword_distances(energies, words), torch.cdist(energies, words), rtol=1e-7, atol=0)
+
+
+def test_energies_all_but_on_a_codeword_are_at_a_distance():
+    """In float32 the squared distance of some of these comes out below zero, and would have no root."""
+    words = WORDS.float()
+    noise = 1e-4 * torch.randn(1000, 10, 10, generator=torch.Generator().manual_seed(0))
+    squared = (words + noise).square().sum(2) + 3 - 2 * ((words + noise) * words).sum(2)
+    assert (squared < 0).any()
+    distances = codeword_distances((words + noise).flatten(0, 1), words)
+    assert (distances >= 0).all()
+
+
 def test_the_channel_is_found_again():
     """2,000 bits estimate means and deviations of 0.1 within 0.02: eight standard errors."""
     labels = torch.arange(10).repeat(20)

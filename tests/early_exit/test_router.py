@@ -123,6 +123,18 @@ def test_simulation_is_the_same_without_computing(policy, network, images):
     routed, simulated = early.predict(images), early.rule.simulate(predictions.energies, predictions.logits)
     assert torch.equal(routed.labels, simulated.labels)
     assert torch.equal(routed.exits, simulated.exits)
+    torch.testing.assert_close(routed.confidence, simulated.confidence, rtol=1e-9, atol=1e-12)  # as above
+
+
+@pytest.mark.parametrize("policy", STOPS_ABOVE)
+def test_a_score_on_the_threshold_is_content(policy, network, images):
+    """Thresholds are scores that were seen, and those who had them leave."""
+    calibration = calibrated(network, images)
+    first = next(iter(network.schemes))
+    energies = whole_pass(network, images).energies[first]
+    score = EarlyExit(network, policy, {}, calibration).rule.read(first, energies, None).score
+    rule = EarlyExit(network, policy, {first: score[0].item()}, calibration).rule
+    assert rule.content(first, rule.read(first, energies, None))[0]
 
 
 def test_samples_do_not_depend_on_their_batch(network, images):
@@ -249,6 +261,27 @@ def test_bad_thresholds_are_refused(policy, thresholds, message, network):
         EarlyExit(network, policy, thresholds)
 
 
+def test_a_probability_below_zero_is_refused(network, images):
+    with pytest.raises(ValueError, match=r"for policy 'posterior' must be a number in 0 … 1, got -0\.5"):
+        EarlyExit(network, "posterior", {"layer2.0": -0.5}, calibrated(network, images))
+
+
+def test_energies_are_decoded_up_to_the_last_exit(network):
+    """Where the past counts at every block before it, else at the exits; decoding costs, and is counted."""
+    names = list(network.schemes)
+    exits = {names[2]: 2.0}
+    assert EarlyExit(network, "patience", exits).rule.reads == set(names[:3])
+    assert EarlyExit(network, "margin", exits).rule.reads == {names[2]}
+
+
+def test_a_threshold_may_be_a_score_that_was_rounded(network):
+    """Up to a millionth of the largest score, log 10, which float32 may have put above it; and no more."""
+    highest = math.log(10)
+    EarlyExit(network, "entropy", {"layer2.0": (1 + 0.9e-6) * highest})
+    with pytest.raises(ValueError, match=r"must be a number in 0 … 2\.303"):
+        EarlyExit(network, "entropy", {"layer2.0": (1 + 1.1e-6) * highest})
+
+
 def test_scores_keep_to_their_ranges(network):
     """The extreme energies: all in one branch whose bit is 0, and on a codeword."""
     for policy in ("distance", "margin", "entropy"):
@@ -261,6 +294,18 @@ def test_scores_keep_to_their_ranges(network):
             assert (score >= low).all()
             assert (score <= high + 1e-12).all()  # rounding of one root
     assert EarlyExit(network, "distance").rule.range("layer3.0")[1] == pytest.approx(12**0.5)
+
+
+def test_what_a_decision_costs(network, images):
+    """Of 10 classes by 10 branches, by hand; it is spent where energies are decoded, and from there on."""
+    calibration = calibrated(network, images)
+    names = list(network.schemes)
+    for policy, cost in (("margin", 10 + 100 + 10), ("entropy", 10 + 100 + 10 + 20), ("posterior", 40 + 100 + 10)):
+        assert EarlyExit(network, policy, {}, calibration).rule.decision_cost(names[0]) == cost
+    whole = multiply_adds(network, 8)
+    spent = [whole.until(name, whole=False) for name in names] + [whole.total]
+    found = EarlyExit(network, "margin", {names[1]: 1.0}).rule.costs(network, 8) * whole.total
+    assert (found - spent).tolist() == pytest.approx([0, 120, 120, 120, 120])
 
 
 def test_multiply_adds_that_torch_counts(network, images):

@@ -9,9 +9,10 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- counted by make faults -->", "<!-- until here -->"
+from faults import document
+
 SEED = 0
 
 
@@ -20,25 +21,32 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=200, help="in each kind of file")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pairs", type=int, default=10, help="trainings of one run started at once")
+    parser.add_argument("--reproductions", type=int, default=12, help="that are killed")
+    parser.add_argument("--predictions", type=int, default=10_000, help="of each kind")
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--print", action="store_true", help="instead of writing the document")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="the others stay as they are")
     options = parser.parse_args()
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["CODED_RESNEXT_OUT"] = folder  # before the package is imported
-        parts = kill(options.kills, options.pairs), damage(options.places), refuse(options.inputs)
-        text = "\n\n".join("\n".join(lines) for lines in parts)
-    print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
-    if options.print:
-        print(text)
-        return
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    for part in options.only:
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["CODED_RESNEXT_OUT"] = folder  # before the package is imported
+            text = "\n".join(PARTS[part](options))
+        print(f"{part}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        if options.print:
+            print(text)
+        else:
+            document.put(f"faults: {part}", text)
 
 
-def kill(kills: int, pairs: int) -> list[str]:
-    command = [sys.executable, "-m", "faults.kills", str(kills), str(pairs), str(SEED)]
-    counts = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+def counted_by(module: str, *arguments: int) -> dict[str, Any]:
+    """What a module counts in a process of its own."""
+    command = [sys.executable, "-m", f"faults.{module}", *map(str, arguments), str(SEED)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def kill(options: argparse.Namespace) -> list[str]:
+    counts = counted_by("kills", options.kills, options.pairs)
     return [
         "| trainings | tried | weights and optimiser at the end as undisturbed, bit for bit |",
         "|---|--:|--:|",
@@ -48,7 +56,30 @@ def kill(kills: int, pairs: int) -> list[str]:
     ]
 
 
-def damage(places: int) -> list[str]:
+def reproduce(options: argparse.Namespace) -> list[str]:
+    from faults.reproductions import MOMENTS
+
+    counts = counted_by("reproductions", options.reproductions)
+    tried = ", ".join(f"{counts[moment]} {moment}" for moment in MOMENTS)
+    good = [str(counts[key]) for key in ("no orphan", "nothing repeated", "same records")]
+    return [
+        "| reproductions | tried | no process left | only the unfinished was done again | records as undisturbed |",
+        "|---|--:|--:|--:|--:|",
+        f"| killed and started again ({tried}, {counts['too late']} too late) | {options.reproductions} "
+        f"| {' | '.join(good)} |",
+        f"| two at once in two folders | {counts['beside']} | | | {counts['beside, same']} |",
+    ]
+
+
+def load(options: argparse.Namespace) -> list[str]:
+    head = "| predictions by four threads | asked | as by one alone | memory after the warm-up |"
+    lines = [head, "|---|--:|--:|--:|"]
+    for name, (asked, same, growth) in counted_by("load", options.predictions).items():
+        lines.append(f"| {name} | {asked} | {same} | {growth:+.1f} % |")
+    return lines
+
+
+def damage(options: argparse.Namespace) -> list[str]:
     from faults.flips import OUTCOMES, count_damages, kinds
 
     from coded_resnext import paths
@@ -57,7 +88,7 @@ def damage(places: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         paths.WEIGHTS = paths.OWN_WEIGHTS = Path(folder) / "weights"
         for name, kind in kinds(Path(folder)).items():
-            outcomes, reasons = count_damages(kind, places, SEED)
+            outcomes, reasons = count_damages(kind, options.places, SEED)
             rows.append((name, outcomes))
             sums += outcomes
             bad += reasons
@@ -70,16 +101,18 @@ def damage(places: int) -> list[str]:
     return lines
 
 
-def refuse(count: int) -> list[str]:
+def refuse(options: argparse.Namespace) -> list[str]:
     from faults.inputs import bad_parameters, is_refused
 
     tried, refused = Counter(), Counter()
-    for bad in bad_parameters(count, SEED):
+    for bad in bad_parameters(options.inputs, SEED):
         tried[bad.kind] += 1
         refused[bad.kind] += is_refused(bad)
     lines = ["| parameter that cannot be | tried | refused in one line that names it |", "|---|--:|--:|"]
     return [*lines, *(f"| {kind} | {number} | {refused[kind]} |" for kind, number in tried.items())]
 
+
+PARTS = {"kills": kill, "reproductions": reproduce, "load": load, "damage": damage, "inputs": refuse}
 
 if __name__ == "__main__":
     main()

@@ -17,6 +17,7 @@ from coded_resnext import CodedResNeXt, extract_subnetwork, load_scheme, load_su
 from coded_resnext.__main__ import main
 from coded_resnext.descriptions import read_json, to_json
 from coded_resnext.errors import BadFile, CodedResNeXtError
+from coded_resnext.files import write_atomically
 from coded_resnext.network.weights import card_path, read_card
 from coded_resnext.reproduction.figures import diagrams
 from coded_resnext.reproduction.figures.paper import binary_classifiers, logit_histograms
@@ -100,6 +101,23 @@ def test_what_files_say_of_files_stays_inside(tmp_path, monkeypatch):
     card_path(name).write_text(to_json(card | {"name": "../../elsewhere"}))
     with pytest.raises(BadFile, match=r"is the card of '\.\./\.\./elsewhere'"):
         read_card(name)
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    """What is written stays in its folder, whoever has laid a link there; and a name leads through none."""
+    outside = tmp_path / "in/outside"
+    outside.mkdir(parents=True)
+    (outside / "file").write_text("before")
+    folder = paths.RUNS / "digits"
+    folder.mkdir(parents=True)
+    (folder / "file").symlink_to(outside / "file")
+    write_atomically(folder / "file", b"after")
+    assert (outside / "file").read_text() == "before"
+    assert not (folder / "file").is_symlink()
+    (folder / "link").symlink_to(outside)
+    for name in ("link/run", "link/../run"):
+        with pytest.raises(CodedResNeXtError):
+            TrainingParameters(name=name)
 
 
 def test_the_command_line_makes_no_folder_outside(tmp_path, capsys):

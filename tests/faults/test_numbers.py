@@ -1,13 +1,18 @@
 """Inputs that are no images: zero, tiny, huge, no numbers, none at all, in another layout or precision."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
+from image_folders import make_folder
 
-from coded_resnext import CodingLoss, EarlyExit, extract_subnetwork
+from coded_resnext import CodingLoss, EarlyExit, extract_subnetwork, paths
+from coded_resnext.data import batches
 from coded_resnext.network.block import coded_sum
 from coded_resnext.network.losses import total_loss
+from coded_resnext.training.fit import fit
+from coded_resnext.training.parameters import TrainingParameters
 
 ODD = {"NaN": math.nan, "infinite": math.inf, "minus infinite": -math.inf, "1e30": 1e30}
 
@@ -116,16 +121,18 @@ def test_labels_out_of_range_are_refused(label, network):
         CodingLoss(network.schemes)(energies, torch.tensor([0, label]))
 
 
-def test_same_seed_same_numbers_and_another_seed_others(tmp_path):
-    """Whatever the number of workers."""
-    import dataclasses
-
-    from coded_resnext.training.fit import fit
-    from coded_resnext.training.parameters import TrainingParameters
-
-    tiny = TrainingParameters(
-        layers=(1, 1, 1), width=4, branch_width=1, epochs=1, warmup_epochs=0, batch_size=256, norm_batch=256
-    )
-    runs = {"a": tiny, "b": dataclasses.replace(tiny, workers=2), "c": dataclasses.replace(tiny, seed=1)}
+def test_same_seed_same_numbers_and_another_seed_others(tmp_path, monkeypatch):
+    """Whatever the number of workers, which read images on disk."""
+    make_folder(tmp_path, "shapes", [f"class{i}" for i in range(10)], per_class=7, size=(20, 24))
+    monkeypatch.setattr(paths, "RAW", tmp_path)
+    seen = []
+    loader = batches.DataLoader
+    monkeypatch.setattr(batches, "DataLoader", lambda *a, **b: seen.append(b["num_workers"]) or loader(*a, **b))
+    alone = TrainingParameters(
+        data="shapes", image_size=16, holdout=0, layers=(1, 1, 1), width=4, branch_width=1, epochs=1, warmup_epochs=0,
+        batch_size=32, norm_batch=32,
+    )  # fmt: skip
+    runs = {"a": alone, "b": dataclasses.replace(alone, workers=2), "c": dataclasses.replace(alone, seed=1)}
     hashes = [fit(values, folder=tmp_path / name).weights_hash for name, values in runs.items()]
+    assert {0, 2} <= set(seen)
     assert hashes[0] == hashes[1] != hashes[2]

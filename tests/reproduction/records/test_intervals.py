@@ -154,6 +154,17 @@ def test_a_verdict_is_where_the_whole_interval_is(value, runs, margin, verdict):
     assert Estimate(value, 0.0, 0, 1 / 1.959964, runs, 1000, "images").verdict(margin) == verdict
 
 
+def test_an_interval_that_ends_on_the_edge_decides_nothing():
+    assert Estimate(-0.5, 0.0, 0, 0.0, 5, 1000, "images").verdict(0.5) == "undecided"
+
+
+def test_power_of_what_is_known_without_error():
+    """The true value alone decides."""
+    estimate = Estimate(0.0, 0.0, 0, 0.0, 5, 1000, "images")
+    powers = [estimate.power(effect, margin=0.5) for effect in (-0.6, -0.5, -0.4, 0.4)]
+    assert powers == [0.0, 0.0, 100.0, 100.0]
+
+
 def test_power_of_what_is_known_without_seeds():
     """Of a normal distribution: an effect as large as the error agrees half of the time, none in 2.5 %."""
     estimate = Estimate(0.0, 0.0, 0, 1.0, 1, 1000, "images")

@@ -19,6 +19,7 @@ from ... import paths
 from ...errors import NotebookFailed, Refused, not_here, unknown
 from ...training.parameters import typed
 from ..records.presets import notebook_names
+from .kernel import first_line
 
 KERNEL = "python3"
 
@@ -74,7 +75,8 @@ def run(name: str, parameters: Mapping[str, Any], output: Path) -> None:
     try:
         papermill.execute_notebook(
             paths.NOTEBOOKS / f"{name}.ipynb", output, checked, kernel_name=KERNEL, progress_bar=False,
-            stderr_file=sys.stderr, extra_arguments=["--log-level=CRITICAL"],
+            stderr_file=sys.stderr,
+            extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.exec_lines={first_line(os.getpid())}"],
         )  # fmt: skip
     except PapermillExecutionError as error:
         raise NotebookFailed(

@@ -6,6 +6,7 @@ and hold no host name, user name or absolute path.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -29,6 +30,11 @@ COMMIT = "CODED_RESNEXT_COMMIT"
 GENERATED = (  # what the commands rewrite
     "data/results", "data/weights", "figures", "notebooks/*.ipynb", "README.md", "docs/claims", "docs/compute.md",
     "notebooks/presets/*.yaml",  # what of them matters is in a record's parameters
+)  # fmt: skip
+# What the package requires, see pyproject.toml; an environment has the versions of those that are installed.
+PACKAGES = (
+    "torch", "torchvision", "numpy", "scipy", "scikit-learn", "timm", "accelerate", "huggingface_hub", "safetensors",
+    "pyyaml", "filelock", "tqdm",
 )  # fmt: skip
 
 Record = Mapping[str, Any]
@@ -170,10 +176,19 @@ def environment(device: str) -> dict[str, Any]:
     return {
         "device": device,
         "torch": metadata.version("torch"),
+        "packages": _versions(),
         "python": platform.python_version(),
         "commit": commit,
         "dirty": dirty,
     }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _git(*arguments: str) -> str | None:
