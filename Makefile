@@ -1,6 +1,6 @@
 # make reproduce   every figure and table of a preset (PRESET=digits, the default)
 #                  or of your own images: make reproduce DATA=folder
-# make figures     the same from records alone, in seconds: no network, no data
+# make figures     the same from records alone, in a minute: no network, no data
 # make test        what a change must pass; make test-slow the long part
 .DEFAULT_GOAL := help
 PRESET ?= digits
@@ -39,7 +39,7 @@ help:
 	@echo 'make cifar-gpu   CIFAR-10, coded and plain side by side on one GPU (RECIPE=cifar10: 300 epochs); again to go on'
 	@echo 'make rehearse-gpu   what scripts/gpu does on a card, here with tiny settings; ten minutes'
 	@echo 'make publish     put the outputs of `make reproduce` into the notebooks in git, its claims into the README'
-	@echo 'make pages       the README'"'"'s results, docs/claims and docs/compute.md again from the records'
+	@echo 'make pages       the README'"'"'s results, docs/claims, docs/compute.md and the presets'"'"' entries again from the records'
 	@echo 'make docs        all pages and notebooks as a site that opens from the disk: build/site/index.html'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 

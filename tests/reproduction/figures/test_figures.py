@@ -13,7 +13,7 @@ from PIL import Image
 from coded_resnext import paths
 from coded_resnext.codes.scheme import load_scheme
 from coded_resnext.errors import NothingToShow
-from coded_resnext.reproduction.figures import diagrams, energies, exits, networks
+from coded_resnext.reproduction.figures import diagrams, energies, exits, forest, networks
 from coded_resnext.reproduction.figures import paper as of_paper
 from coded_resnext.reproduction.figures import style as figures
 from coded_resnext.reproduction.figures.codewords import schemes_of
@@ -270,6 +270,21 @@ def test_every_decoder_says_what_it_costs():
     )
     texts = [text.get_text() for text in networks.decoders({"parameters": RUN}, BLOCKS, table, "cat").axes[0].texts]
     assert {"40 %", "90 %", "100 %", "70 %", "95 %", "?"} <= set(texts)
+    uncounted = networks.decoders({"parameters": RUN}, BLOCKS, table.assign(cost=np.nan, accuracy=95.0), "cat")
+    texts = [text.get_text() for text in uncounted.axes[0].texts]
+    assert "right" in texts
+    assert not {"spent", "?"} & set(texts)
+
+
+def test_the_forest_has_room_for_every_effect():
+    """Nothing at its edge: neither an interval nor the paper's value."""
+    table = pd.DataFrame({
+        "claim": ["small", "large"], "row": "claim", "ours": [0.1, 85.0], "error": [0.2, 5.0], "runs": 1,
+        "effect": [np.nan, -3.0], "verdict": ["undecided", "agrees"],
+    })  # fmt: skip
+    low, high = forest.forest(table).axes[0].get_xlim()
+    assert low < -3.0
+    assert high > 90.0
 
 
 KEPT = networks.Kept(46.0, 62.0)

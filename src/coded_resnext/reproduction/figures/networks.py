@@ -98,11 +98,12 @@ def decoders(record: Record, schemes: Mapping[str, CodingScheme], table: pd.Data
 
     Args:
         record: of any stage; for the network.
-        table: by block, and "softmax" at the end; columns cost and accuracy, percent; a cost that is NaN is not shown.
+        table: by block, and "softmax" at the end; columns cost and accuracy, percent, NaN where unknown; what is known
+            nowhere has no row.
         example: the first class, whose branches are filled.
     """
     blocks, branches = block_names(record), record["parameters"]["num_branches"]
-    table = table.rename(columns=NUMBERS)[list(NUMBERS.values())].dropna(axis="columns")
+    table = table.rename(columns=NUMBERS)[list(NUMBERS.values())].dropna(axis="columns", how="all")
     figure = Figure((WIDTH, 2.5))
     axes = figure.subplots()
     _page(axes, len(blocks), below=1.35)
@@ -172,4 +173,5 @@ def _decoder(axes: Axes, place: int, words: str, numbers: pd.Series) -> None:
     axes.add_patch(Rectangle((place - 0.17, -0.78), 0.9, 0.4, facecolor="white", edgecolor=CODED_COLOUR, linewidth=0.8))
     axes.text(middle, -0.58, words, ha="center", va="center", fontsize=5)
     for row, value in enumerate(numbers):
-        axes.text(middle, BELOW - ROW * row, f"{value:.0f} %", ha="center", va="center", fontsize=7)
+        shown = "?" if pd.isna(value) else f"{value:.0f} %"
+        axes.text(middle, BELOW - ROW * row, shown, ha="center", va="center", fontsize=7)
