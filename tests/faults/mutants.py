@@ -60,6 +60,11 @@ HARMLESS = {
     "reproduction/records/intervals.py": {
         "rate: `len(runs), runs[0].count, over)` → `len(runs), runs[-1].count, over)`":
             "runs of a kind answer equally many images",
+        "difference: `d), runs, first[0].count, over)` → `d), runs, first[-1].count, over)`":
+            "runs of a kind answer equally many images",
+        "of_classes: `en(seeds) == 1 < max(len(first), len(second))` → "
+        "`en(seeds) == 1 <= max(len(first), len(second))`":
+            "of one run each, the pair and the two means have one difference",
     },
 }  # fmt: skip
 
