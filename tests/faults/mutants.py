@@ -57,6 +57,10 @@ HARMLESS = {
         "CodedBottleneck._last: `u.shape[1] == self.conv3.in_channels` → `u.shape[0] == self.conv3.in_channels`":
             "both ways compute the same product",
     },
+    "reproduction/figures/claims.py": {
+        "_row: `ours.power(theirs.effect, margin) if decide` → `ours.power(margin, theirs.effect) if decide`":
+            "a power is of the sum of both",
+    },
     "reproduction/records/intervals.py": {
         "rate: `len(runs), runs[0].count, over)` → `len(runs), runs[-1].count, over)`":
             "runs of a kind answer equally many images",
