@@ -57,7 +57,7 @@ def predictors(folder: Path, seed: int) -> Iterator[tuple[str, Predictor]]:
     cut = extract_subnetwork(model, [3, 8])
     manifest = describe(
         cut, model, class_names=("3", "8"), parent="", threshold=None,
-        data={"name": "digits", "mean": (0.0,), "std": (1.0,), "image_size": IMAGE_SIZE, "crop": False},
+        data={"name": "digits", "mean": (0.5,), "std": (0.025,), "image_size": IMAGE_SIZE, "crop": False},
     )  # fmt: skip
     save_subnetwork(folder / "cut", cut, manifest)
     loaded = load_subnetwork(folder / "cut").eval()

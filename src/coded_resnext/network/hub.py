@@ -44,6 +44,11 @@ class HubCodedResNeXt(PyTorchModelHubMixin, CodedResNeXt):
         load_weights(copy, model.state_dict(), "this model")
         return copy.eval()
 
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> HubCodedResNeXt:
+        """As huggingface_hub has it, in evaluation mode; its version 0.30 leaves what it reads in training mode."""
+        return super().from_pretrained(*arguments, **options).eval()
+
 
 def _data(model: CodedResNeXt) -> dict[str, Any]:
     if model.preparation is None:
