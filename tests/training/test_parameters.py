@@ -9,6 +9,7 @@ from coded_resnext import paths
 from coded_resnext.reproduction.records.presets import (
     EvaluationParameters,
     check_against_preset,
+    decisive_text,
     from_notebook,
     load_preset,
     preset_names,
@@ -130,3 +131,15 @@ def test_a_listed_run_has_the_listed_parameters():
         check_against_preset(TrainingParameters(epochs=7))
     with pytest.raises(ValueError, match="unknown preset"):
         check_against_preset(dataclasses.replace(TrainingParameters(), preset="digit"))
+
+
+def test_what_a_preset_says_to_readers_decides_nothing(tmp_path, monkeypatch):
+    """So a reproduction that was published is not repeated."""
+    monkeypatch.setattr(paths, "PRESETS", tmp_path)
+    file, runs = tmp_path / "mine.yaml", "training: {}\nruns: {coded-s0: {}}\n"
+    file.write_text(runs)
+    before = decisive_text("mine")
+    file.write_text(f'{runs}expect: "accuracy 97 %"\ntime: "4 minutes"\n')
+    assert decisive_text("mine") == before
+    file.write_text(runs.replace("{}}", "{mu: 1.0}}"))
+    assert decisive_text("mine") != before

@@ -25,7 +25,7 @@ from ...files import forget_temporary, sha256, write_atomically
 from ...locks import held
 from ...training.parameters import to_plain
 from ..measure.side_by_side import side_by_side
-from ..records.presets import is_own, load_preset, preset_path
+from ..records.presets import decisive_text, is_own, load_preset
 from .strict import check_parameters, default_parameters, read_notebook, run
 
 TRAIN = "03_train"
@@ -82,7 +82,9 @@ def reproduce(preset: str, *, force: bool = False) -> None:
     """
     work = units(preset)
     if is_own(preset):
-        _look_through(load_preset(preset).data)
+        from ..measure.own_images import look_through  # torch: seconds to import
+
+        look_through(load_preset(preset).data)
     with held(paths.RUNS / preset / "notebooks"):
         forget_temporary(paths.RUNS / preset / "notebooks")
         for notebook, group in itertools.groupby(work, key=lambda unit: unit.notebook):
@@ -92,15 +94,6 @@ def reproduce(preset: str, *, force: bool = False) -> None:
 
     table = claims(preset)
     print(f"\n{as_text(without_paper(table) if is_own(preset) else table)}")
-
-
-def _look_through(data: str) -> None:
-    """Refuse images that cannot be trained on before a notebook starts, and say once what is left out of them."""
-    from ...data.sets import image_folder, split_folder  # torch: seconds to import
-
-    if folder := image_folder(data, paths.RAW):
-        for split in ("train", "test"):
-            split_folder(folder, split)
 
 
 def _execute_all(notebook: str, work: list[Unit], force: bool) -> None:
@@ -176,7 +169,8 @@ def _inputs(unit: Unit) -> str:
     parts = [cell.source for cell in read_notebook(unit.notebook).cells if cell.cell_type == "code"]
     parts.append(json.dumps(unit.parameters, sort_keys=True))
     files = [path for kind in ("*.py", "*.txt", "*.mplstyle") for path in sorted(paths.PACKAGE.rglob(kind))]
-    files += [preset_path(unit.preset), *sorted(paths.PAPER.glob("*.csv"))]
+    parts.append(decisive_text(unit.preset))
+    files += sorted(paths.PAPER.glob("*.csv"))
     if unit.notebook in SHOWS:
         files += sorted((paths.RUNS / unit.preset).glob("*/checkpoint.json"))
         files += sorted(paths.WEIGHTS.glob(f"{unit.preset}-*.json"))

@@ -26,8 +26,9 @@ OWN_SCALE = "toy, data of one's own"
 KEYS = {
     "title": str, "about": str, "scale": str, "folder": str,
     "training": dict, "runs": dict, "notebooks": list, "settings": dict,
-    "command": str, "time": str, "expect": str, "weights": dict,  # for readers; made from records
+    "command": str, "time": str, "expect": str, "weights": dict,  # see FOR_READERS
 }  # fmt: skip
+FOR_READERS = ("command", "time", "expect", "weights")  # made from records; nothing that is run depends on them
 OWN_NOTEBOOKS = (  # those that say something of any images, without the paper's numbers
     "03_train", "01_code_design", "04_accuracy", "05_specialisation", "06_binary_classifiers", "07_early_decoding",
     "09_subnetworks", "10_early_exit", "10b_decoding_across_blocks", "10c_rejection_and_verification",
@@ -242,6 +243,12 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     write_atomically(path, ("\n".join(lines) + "\n").encode())
     print(f"{path}: the preset, to be edited and passed by its path or as {name}", file=sys.stderr)
     return path
+
+
+def decisive_text(name: str) -> str:
+    """What of a preset's file decides anything, in one canonical text."""
+    content = _read(preset_path(name))
+    return json.dumps({key: content[key] for key in content if key not in FOR_READERS}, sort_keys=True)
 
 
 def load_preset(name: str) -> Preset:
