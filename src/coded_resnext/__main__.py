@@ -401,12 +401,12 @@ COMMANDS = {
 def _preset(given: str, changes: Mapping[str, Any] | None = None) -> str:
     """A preset's name, whatever it is given by: its name, its file, or a folder of images.
 
-    `changes` go into the preset that is made for a folder.
+    `changes` go into the preset that is made for a folder; with `init` among them it is another than that without.
     """
     from .reproduction.records.presets import own_preset, preset_name, preset_names
 
     folder = Path(given)
-    if given not in preset_names() and folder.is_dir():
+    if folder.is_dir() and (given not in preset_names() or (changes or {}).get("init")):
         given = str(own_preset(folder, changes))
     return preset_name(given)
 

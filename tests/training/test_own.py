@@ -11,7 +11,7 @@ import yaml
 from image_folders import make_folder
 
 from coded_resnext import CodedResNeXt, paths
-from coded_resnext.__main__ import main
+from coded_resnext.__main__ import _preset, main
 from coded_resnext.data.prepare import read_image
 from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset, own_preset, preset_name
 from coded_resnext.training.own import LARGEST, Survey, branches_for, recipe_for, survey
@@ -70,7 +70,7 @@ def test_folders_that_cannot_be_trained_on_say_why(tmp_path):
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_preset_is_made_once_and_edited(tmp_path, capsys):
+def test_a_preset_is_made_once_and_edited(tmp_path, capsys, monkeypatch):
     folder = make_folder(tmp_path, "my shapes", per_class=6) / "my shapes"
     path = own_preset(folder, {"mu": 2.0})
     assert path == tmp_path / "my-shapes.yaml"
@@ -83,6 +83,10 @@ def test_a_preset_is_made_once_and_edited(tmp_path, capsys):
         run = load_preset(given).runs["coded-s0"]
         assert (run.preset, run.data, run.epochs, run.mu) == ("my-shapes", "my-shapes", 7, 2.0)
     assert EvaluationParameters(str(path)).preset == "my-shapes"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-shapes").symlink_to(folder)  # a folder that is called as its preset is
+    assert _preset("my-shapes", {}) == "my-shapes"
+    assert _preset("my-shapes", {"init": "cifar10-small"}) == "my-shapes-from-cifar10-small"
     started = own_preset(folder, {"init": "cifar10-small"})  # beside the one that starts from nothing
     assert started == tmp_path / "my-shapes-from-cifar10-small.yaml"
     assert load_preset(str(started)).runs["coded-s0"].init == "cifar10-small"
