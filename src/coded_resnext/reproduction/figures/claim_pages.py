@@ -12,9 +12,9 @@ import pandas as pd
 from ... import paths
 from ..records.kinds import run_kinds
 from ..records.paper import SAME_IN_PAPER
-from ..records.presets import load_preset, shipped_presets
+from ..records.presets import load_preset
 from ..records.records import Record, read_stage
-from .again import REPETITIONS
+from .again import presets_once
 from .claims import CODED, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims, is_narrower_plain
 from .headlines import SHOWN_PRESETS, headline_cell
 from .text import as_markdown
@@ -256,7 +256,7 @@ def _beside(tables: dict[str, pd.DataFrame]) -> str:
 
 def _presets() -> list[str]:
     """Those that the README shows, then all others of the repository but for repetitions."""
-    return [*SHOWN_PRESETS, *(preset for preset in shipped_presets() if preset not in (*SHOWN_PRESETS, *REPETITIONS))]
+    return [*SHOWN_PRESETS, *(preset for preset in presets_once() if preset not in SHOWN_PRESETS)]
 
 
 def _behind(page: Page, preset: str) -> dict[str, list[Record]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ...codes.scheme import CodingScheme, load_scheme, scheme_path
 from ...errors import NothingToShow
 from ..records.records import CODEWORDS, Record
@@ -24,7 +22,7 @@ def schemes_of(record: Record, blocks: Sequence[str], num_classes: int) -> dict[
         written = record.get(CODEWORDS, {}).get(str(active))
         sizes = (num_classes, has["num_branches"], active)
         if written:
-            schemes[block] = CodingScheme(np.array([[digit == "1" for digit in word] for word in written]))
+            schemes[block] = CodingScheme.from_text("\n".join(written), source=record["name"])
         elif has.get("scheme") or not scheme_path(*sizes).is_file():
             raise NothingToShow(
                 f"run {record['name']} has codewords that are not built in, and its records do not hold them: "

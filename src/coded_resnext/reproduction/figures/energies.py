@@ -175,7 +175,7 @@ def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: st
     figure, axes = canvas(f"branch removed from {short_name(block)}", "", width=3.6, height=height)
     most = float(np.abs(change).max()) or 1.0
     picture = axes.pcolormesh(change, cmap=DIFFERENCES, norm=TwoSlopeNorm(0, -most, most))
-    for row, column in np.argwhere(np.full_like(change, few, dtype=bool)):
+    for row, column in np.ndindex(change.shape) if few else ():
         axes.text(
             column + 0.5, row + 0.5, f"{change[row, column]:+.1f}", ha="center", va="center", fontsize=5,
             color="white" if abs(change[row, column]) > 0.7 * most else "black",

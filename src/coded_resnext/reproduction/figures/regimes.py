@@ -7,9 +7,9 @@ from statistics import fmean
 import pandas as pd
 
 from ..records.kinds import coded_records
-from ..records.presets import load_preset, shipped_presets
+from ..records.presets import load_preset
 from ..records.records import read_stage
-from .again import REPETITIONS
+from .again import presets_once
 from .claims import claims
 from .headlines import headline_cell
 from .tables import energy_table, removal_by_block_table
@@ -32,7 +32,7 @@ def regime_table() -> pd.DataFrame:
         column a claim: percent or points with the 95 % error, the verdict as a mark, and how many runs where fewer.
     """
     rows = []
-    for name in _once():
+    for name in presets_once():
         table = claims(name).set_index("claim")
         measured = table.loc[list(CLAIMS.values())]
         if not measured["ours"].notna().any():
@@ -55,7 +55,7 @@ def energy_and_removal_table() -> pd.DataFrame:
         coded kind's runs.
     """
     rows = []
-    for name in _once():
+    for name in presets_once():
         energies = energy_table(coded_records(read_stage(name, "early")))
         removal = removal_by_block_table(coded_records(read_stage(name, "specialisation")))
         if energies.empty or removal.empty:
@@ -64,8 +64,3 @@ def energy_and_removal_table() -> pd.DataFrame:
         both = both.assign(preset=load_preset(name).title, lost=both["whole"] - both["without_active"])
         rows.append(both[["preset", "block", "if_even", "inactive_share", "gained", "lost"]])
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-
-
-def _once() -> list[str]:
-    """The presets of the repository but for repetitions."""
-    return [name for name in shipped_presets() if name not in REPETITIONS]

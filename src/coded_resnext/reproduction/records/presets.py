@@ -198,8 +198,8 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """The preset file of an image folder: written beside it by the rules of `training.own`, unless it is there already.
 
     What is in `changes` goes before the rules. A network that starts from another has a preset of its own, since its
-    recipe is another. Where the folder lies in the repository or its parent cannot be written,
-    the file goes to the runs.
+    recipe is another. Where the folder lies in the repository or its parent cannot be written, the file goes to the
+    runs.
 
     Raises:
         FileNotFoundError, ValueError: what cannot be trained on, see `survey`.
