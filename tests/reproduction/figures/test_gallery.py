@@ -20,6 +20,7 @@ from coded_resnext.reproduction.figures.gallery import (
     show_reference,
     tabulate,
 )
+from coded_resnext.reproduction.notebooks.strict import notebook_names, read_notebook
 from coded_resnext.reproduction.records import records
 from coded_resnext.reproduction.records.presets import REFERENCE
 
@@ -110,3 +111,11 @@ def test_every_committed_result_is_redrawn_without_torch(tmp_path, committed_res
     }  # fmt: skip
     missing = {line.partition(":")[0] for line in left_out}
     assert elsewhere <= missing <= elsewhere | of_newer_records
+
+
+def test_every_item_is_shown_by_a_notebook():
+    """Else a reproduction would leave it as it was."""
+    lines = [line for name in notebook_names() for cell in read_notebook(name).cells for line in cell.source.splitlines()]
+    for items, calls in ((FIGURES, ("draw(", "show(")), (TABLES, ("tabulate(", "show_table("))):
+        made = [line for line in lines if any(call in line for call in calls)]
+        assert [stem for stem in items if not any(f'"{stem}"' in line for line in made)] == []
