@@ -115,7 +115,8 @@ def test_every_committed_result_is_redrawn_without_torch(tmp_path, committed_res
 
 def test_every_item_is_shown_by_a_notebook():
     """Else a reproduction would leave it as it was."""
-    lines = [line for name in notebook_names() for cell in read_notebook(name).cells for line in cell.source.splitlines()]
+    cells = [cell for name in notebook_names() for cell in read_notebook(name).cells]
+    lines = [line for cell in cells for line in cell.source.splitlines()]
     for items, calls in ((FIGURES, ("draw(", "show(")), (TABLES, ("tabulate(", "show_table("))):
         made = [line for line in lines if any(call in line for call in calls)]
         assert [stem for stem in items if not any(f'"{stem}"' in line for line in made)] == []
