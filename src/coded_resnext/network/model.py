@@ -42,7 +42,7 @@ class CodedResNeXt(nn.Module):
         width: channels of the stem; stage i ends with 4·width·2^i.
         stem: "3x3" (CIFAR), "3x3/2" (the same with stride 2) or "7x7/2" (ImageNet, with max pooling).
         in_channels: of the images.
-        drop_branch: probability of dropSubNNs, in training.
+        drop_branch: probability of dropSubNNs, in training; `set_drop` lowers it for a while.
         branch_sum: of coded blocks; "normalised" is equation 3, "raw" and "concatenated" its ablations, whose
             energies need not sum to N_act ("raw") and whose paths need not work alone ("concatenated").
         cut: blocks that have lost branches: {block: (N_act, number of branches that are there)}, see Subnetwork.
@@ -95,6 +95,8 @@ class CodedResNeXt(nn.Module):
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch
+        # Probabilities of dropping and of keeping, as a tensor: a compiled network would be compiled anew for each number.
+        self.register_buffer("_drop_keep", torch.tensor([drop_branch, 1 - drop_branch]), persistent=False)
         self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
         by_block = schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
         self.schemes = by_block
@@ -258,10 +260,14 @@ class CodedResNeXt(nn.Module):
         logits = self.forward_head(features)
         return (logits, energies) if return_energies else logits
 
+    def set_drop(self, probability: float) -> None:
+        """Drop branches with this probability from now on, in training; a network made with `drop_branch` 0 drops none."""
+        self._drop_keep.copy_(torch.tensor([probability, 1 - probability]))
+
     def _draw_drop(self, x: Tensor) -> Tensor:
-        """(B, N) factors: 0 with probability drop_branch, else what keeps the expected sum."""
-        kept = torch.rand(x.shape[0], self.num_branches, device=x.device) >= self.drop_branch
-        return kept / (1 - self.drop_branch)
+        """(B, N) factors: 0 with the probability of dropping, else what keeps the expected sum."""
+        kept = torch.rand(x.shape[0], self.num_branches, device=x.device) >= self._drop_keep[0]
+        return kept / self._drop_keep[1]
 
     def _check_masks(self, masks: Mapping[str, Tensor], x: Tensor) -> Mapping[str, Tensor]:
         if masks and self.training:

@@ -22,8 +22,8 @@ from ..network.forms import use_faster_form
 from ..network.losses import CodingLoss, total_loss
 from ..network.model import CodedResNeXt
 from ..network.norm import BatchNorm2d, set_portions
-from .ingredients import learning_rate_at
-from .parameters import TrainingParameters
+from .ingredients import drop_at, learning_rate_at
+from .parameters import STORED, TrainingParameters
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the device
 
@@ -123,6 +123,7 @@ class Epochs:
         p = self.parameters
         torch.manual_seed(int(seeds("dropping", p.seed, epoch, self.accelerator.process_index).integers(2**63)))
         self.model.train()
+        self.network.set_drop(drop_at(epoch, p))
         sums = torch.zeros(self.steps, 3, device=self.device)  # cross entropy, coding loss, right answers
         begun = time.perf_counter()
         quiet = None if self.accelerator.is_main_process else True  # None: without a terminal
@@ -136,6 +137,8 @@ class Epochs:
                     sums[step] += self._backward(*next(self.batches))
             self.optimiser.step()
             self.optimiser.zero_grad()
+            if p.precision == STORED:
+                store_in_bfloat16(self.network, self.optimiser)
             self.stepped = True
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
                 self._refuse_nan(sums[: step + 1], epoch)
@@ -172,12 +175,28 @@ class Epochs:
 
 
 @torch.no_grad()
+def store_in_bfloat16(model: CodedResNeXt, optimiser: torch.optim.Optimizer) -> None:
+    """Round weights, running statistics and momentum to what a device keeps that has no other floats.
+
+    A step computes in float32 from there, as such a device does inside one operation, and its result is rounded again.
+    """
+    momenta = [state["momentum_buffer"] for state in optimiser.state.values()]
+    held = [*model.parameters(), *running_statistics(model), *(momentum for momentum in momenta if momentum is not None)]
+    torch._foreach_copy_(held, [tensor.to(torch.bfloat16) for tensor in held])
+
+
+def running_statistics(model: CodedResNeXt) -> list[Tensor]:
+    """Means and variances of all batch norms."""
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
+    return [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+
+
+@torch.no_grad()
 def average_statistics(model: CodedResNeXt, accelerator: Accelerator) -> None:
     """Give every process the mean of all processes' running statistics; each has seen its own images only."""
     if accelerator.num_processes == 1:
         return
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm2d)]
-    buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    buffers = running_statistics(model)
     together = accelerator.reduce(torch.cat(buffers), "mean")
     for buffer, mean in zip(buffers, together.split([len(buffer) for buffer in buffers]), strict=True):
         buffer.copy_(mean)
@@ -203,7 +222,7 @@ def _precision(
         return torch.float32
     # torch 2.12 to 2.14 on a CPU: such a convolution's weight gradient in bfloat16 is whatever was in memory
     wrong = strided_past_its_map(model, image_size) if device.type == "cpu" else []
-    if wrong and parameters.precision == "bfloat16":
+    if wrong and parameters.precision != "auto":
         raise Refused(
             f"in bfloat16 on a CPU torch computes wrong weight gradients where a stride exceeds its map: "
             f"{', '.join(wrong)} of images of {image_size} pixels. Set precision to float32 or auto"

@@ -181,3 +181,9 @@ def learning_rate_at(step: float, parameters: TrainingParameters, steps_per_epoc
     done = (step - warmup) / max(1, parameters.epochs * steps_per_epoch - warmup)
     low, high = parameters.final_learning_rate, parameters.learning_rate
     return low + (high - low) * (1 + math.cos(math.pi * done)) / 2
+
+
+def drop_at(epoch: int, parameters: TrainingParameters) -> float:
+    """p_drop of an epoch counted from 0: rising linearly over `drop_ramp` of all epochs, then constant."""
+    ramp = parameters.drop_ramp * parameters.epochs
+    return parameters.drop_branch * min(1.0, epoch / ramp) if ramp else parameters.drop_branch

@@ -20,6 +20,8 @@ from ..errors import Refused, WrongType, unknown
 T = TypeVar("T")
 STEMS = ("3x3", "3x3/2", "7x7/2")  # those of CodedResNeXt, which imports torch
 BRANCH_SUMS = ("normalised", "raw", "concatenated")
+STORED = "bfloat16-stored"
+PRECISIONS = ("auto", "bfloat16", "float32", STORED)
 LARGEST_SEED = 2**32 - 1  # that scikit-learn takes
 HOW = ("workers", "compile", "evaluate_every")  # suit a machine or a reader, and are no part of a run's recipe
 
@@ -42,6 +44,7 @@ class TrainingParameters:
         init: weights to start from, but for the classifier: a shipped name or a run's folder; "" for random ones.
         coded: False trains the plain network of the same size.
         drop_branch: p_drop of dropSubNNs.
+        drop_ramp: share of the epochs over which it rises from 0 to that; 0 drops from the beginning.
         mu: weight of the coding loss, equation 6.
         exponent: of the coding loss, equation 5.
         branch_sum: "normalised", or what the ablations put in its place, see CodedResNeXt.
@@ -52,7 +55,8 @@ class TrainingParameters:
         momentum, weight_decay: of SGD with Nesterov's momentum.
         decay_norms: the decay reaches every parameter; False spares gains and biases, timm's filter.
         randaugment, pad, flip: see Augmentation.
-        precision: "bfloat16", "float32", or "auto": bfloat16 where the device computes in it.
+        precision: "bfloat16" or "float32" of convolutions, or "auto": bfloat16 where the device computes in it; or
+            "bfloat16-stored", which keeps weights, statistics and momentum in it too, as XLA_USE_BF16 does on a TPU.
         evaluate_every: epochs between evaluations on the images held out (or of the test); the last is always one.
         compile: torch.compile the network.
         workers: processes that augment with PIL.
@@ -75,6 +79,7 @@ class TrainingParameters:
     init: str = ""
     coded: bool = True
     drop_branch: float = 0.1
+    drop_ramp: float = 0.0
     mu: float = 6.0
     exponent: float = 4.0
     branch_sum: str = "normalised"
@@ -113,10 +118,10 @@ class TrainingParameters:
             _require(getattr(self, key) >= 0, key, "at least 0", getattr(self, key))
         _require(all(count > 0 for count in self.layers) and self.layers, "layers", "block counts", self.layers)
         _require(0 <= self.drop_branch < 1, "drop_branch", "a probability below 1", self.drop_branch)
+        _require(0 <= self.drop_ramp <= 1, "drop_ramp", "a share from 0 to 1", self.drop_ramp)
         _require(self.exponent >= 1, "exponent", "at least 1", self.exponent)
         _require(self.warmup_epochs < self.epochs, "warmup_epochs", f"below epochs {self.epochs}", self.warmup_epochs)
-        kinds = ("auto", "bfloat16", "float32")
-        _require(self.precision in kinds, "precision", "auto, bfloat16 or float32", self.precision)
+        _require(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
         _require(
             self.batch_size % self.norm_batch == 0, "batch_size", f"a multiple of norm_batch {self.norm_batch}",
             self.batch_size,

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Many small runs: trains and evaluates what a list names, see pool.py, so many processes at a time, for so many seconds at
+# most, and brings back what there is. Again to go on.
+#
+#     bash many.sh SECONDS PROCESSES [LIST]          GPU_GRAPHS=yes for CUDA graphs
+set -uo pipefail
+. "$(dirname "$0")/common.sh"
+begun=$SECONDS
+keep
+unpack
+echo "unpacked: $((SECONDS - begun)) s"
+export OMP_NUM_THREADS=1
+serve || true
+$python "$here/pool.py" "$2" ${GPU_MANY_ARGS:--p compile=true -p evaluate_every=50} < "${3:-$here/many.txt}" > "$work/logs/pool.txt" 2>&1 &
+pool=$!
+while kill -0 $pool 2> /dev/null && [ $((SECONDS - begun)) -lt "$1" ]; do sleep 1; done
+command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=utilization.gpu,memory.used,power.draw,clocks.sm --format=csv
+pkill -f pool.py
+sleep 0.5
+pkill -9 -f pool.py
+end_service
+tail -n 70 "$work/logs/pool.txt" | cut -c1-180
+tail -qn 1 "$work/logs"/worker-*.txt | head -n 20
+tar -C "$work/logs" -czf "$OUT/logs.tar.gz" .
+pack results "$CODED_RESNEXT_OUT" data/results
+kept=$(cd "$CODED_RESNEXT_OUT" && ls data/weights/*-s0.* 2> /dev/null) # of the first seeds: others have their records
+[ -z "$kept" ] || pack weights "$CODED_RESNEXT_OUT" $kept
+ls -l "$OUT"
+echo "call: $((SECONDS - begun)) s"

@@ -1,0 +1,93 @@
+"""Train and evaluate many small runs on one card, several processes at a time, each of which takes what is next.
+
+    python pool.py PROCESSES [-p KEY=VALUE ...] < LINES
+
+A line is `train PRESET RUN` or `evaluate PRESET RUN`; training ends with the weights filed and all evaluations of the
+run's kind, `evaluate` takes the weights that are shipped where there is no checkpoint. Everything is resumable, so the
+same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+
+import torch
+import yaml
+from shared import evaluate_everything, read_images, same_forms
+
+from coded_resnext.reproduction.measure.train import train
+from coded_resnext.reproduction.records.presets import load_preset
+from coded_resnext.training.parameters import TrainingParameters, build, to_plain
+
+
+def say(text: str) -> None:
+    print(f"{time.perf_counter() - BEGUN:5.0f} s  {text}", flush=True)
+
+
+def do(what: str, preset: str, run: str) -> None:
+    """One line of the list."""
+    torch._dynamo.reset()
+    begun = time.perf_counter()
+    name = run
+    if what == "train":
+        parameters = {**to_plain(load_preset(preset).runs[run]), **CHANGES}
+        if "epochs" in CHANGES:  # a rehearsal: then no run is the preset's own
+            name = parameters["name"] = f"{run}-rehearsal"
+        record = train(build(TrainingParameters, parameters, run))
+        numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
+        say(f"{preset}/{name}: {numbers}; {time.perf_counter() - begun:.0f} s")
+    for stage, seconds in evaluate_everything(preset, name, file=what == "train"):
+        say(f"{preset}/{name} {stage}: {seconds:.1f} s")
+
+
+def work(number: int) -> None:
+    """Take lines until there are none; a failed one is said, and another process goes on in this one's place."""
+    log = os.open(f"{LOGS}/worker-{number}.txt", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 2)  # the tables of epochs
+    while True:
+        with NEXT.get_lock():
+            i = NEXT.value
+            NEXT.value += 1
+        if i >= len(LINES):
+            return
+        try:
+            do(*LINES[i].split())
+        except Exception:
+            say(f"{LINES[i]} failed: {traceback.format_exc()}")
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    BEGUN = time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("processes", type=int)
+    parser.add_argument("-p", action="append", default=[])
+    asked = parser.parse_args()
+    CHANGES = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in asked.p)}
+    LINES = [line for line in sys.stdin.read().splitlines() if line and line[0] != "#"]
+    LOGS = os.environ.get("GPU_LOGS", ".")
+    torch._inductor.config.triton.cudagraphs = bool(os.environ.get("GPU_GRAPHS"))
+    read_images({load_preset(line.split()[1]).data for line in LINES})
+    same_forms()
+    say(f"{len(LINES)} lines, images read")
+    context = multiprocessing.get_context("fork")
+    NEXT = context.Value("i", 0)
+    failed, workers = 0, []
+    for i in range(asked.processes):
+        workers.append(context.Process(target=work, args=(i,)))
+        workers[-1].start()
+    while workers:
+        time.sleep(0.2)
+        for i, worker in enumerate(workers):
+            if worker.exitcode not in (None, 0) and failed < len(LINES):
+                failed += 1
+                workers[i] = context.Process(target=work, args=(100 + failed,))
+                workers[i].start()
+        workers = [worker for worker in workers if worker.exitcode != 0]
+    say(f"ended, {failed} failed")
+    sys.exit(failed > 0)
