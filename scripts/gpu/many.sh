@@ -23,7 +23,13 @@ tail -n 70 "$work/logs/pool.txt" | cut -c1-180
 tail -qn 1 "$work/logs"/worker-*.txt | head -n 20
 tar -C "$work/logs" -czf "$OUT/logs.tar.gz" .
 pack results "$CODED_RESNEXT_OUT" data/results
-kept=$(cd "$CODED_RESNEXT_OUT" && ls data/weights/*-s0.* 2> /dev/null) # of the first seeds: others have their records
+# Weights come back of these runs, in this order, as far as they fit; of the others their records.
+kept= room=${GPU_ROOM:-45000000}
+for name in ${GPU_KEEP:-$(cat "$here/keep.txt")}; do
+	file=data/weights/$name.safetensors
+	size=$(stat -c %s "$CODED_RESNEXT_OUT/$file" 2> /dev/null || echo 0)
+	[ "$size" = 0 ] || [ "$size" -gt "$room" ] || { kept="$kept $file ${file%.safetensors}.json" && room=$((room - size)); }
+done
 [ -z "$kept" ] || pack weights "$CODED_RESNEXT_OUT" $kept
 ls -l "$OUT"
 echo "call: $((SECONDS - begun)) s"
