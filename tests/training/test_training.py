@@ -19,7 +19,13 @@ from coded_resnext.reproduction.records.presets import check_against_preset, loa
 from coded_resnext.training import epochs as epochs_of
 from coded_resnext.training import fit as training
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
-from coded_resnext.training.ingredients import choose_schemes, learning_rate_at, network_options, training_images
+from coded_resnext.training.ingredients import (
+    choose_schemes,
+    drop_at,
+    learning_rate_at,
+    network_options,
+    training_images,
+)
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 
 TINY = TrainingParameters(
@@ -129,6 +135,56 @@ def test_how_a_machine_works_is_no_part_of_the_recipe(tiny):
     listed = load_preset("digits").runs["coded-s0"]
     check_against_preset(dataclasses.replace(listed, workers=3))
     assert run_kinds([{"parameters": to_plain(dataclasses.replace(listed, compile=True))}]) == ["coded"]
+
+
+def test_dropping_rises_over_a_share_of_the_epochs(tiny, monkeypatch):
+    ramp = dataclasses.replace(tiny, epochs=4, drop_branch=0.3, drop_ramp=0.5)
+    assert [drop_at(epoch, ramp) for epoch in range(4)] == pytest.approx([0, 0.15, 0.3, 0.3])
+    assert drop_at(0, dataclasses.replace(ramp, drop_ramp=0.0)) == 0.3
+    dropped, draw = [], CodedResNeXt._draw_drop
+
+    def seen(model, x):
+        drop = draw(model, x)
+        dropped.append((model.training, (drop == 0).float().mean().item(), drop.max().item()))
+        return drop
+
+    monkeypatch.setattr(CodedResNeXt, "_draw_drop", seen)
+    train(ramp)
+    shares = torch.tensor([share for _, share, _ in dropped]).chunk(4)
+    assert shares[0].max() == 0
+    assert [share.mean().item() for share in shares[1:]] == pytest.approx([0.15, 0.3, 0.3], abs=0.05)
+    assert dropped[-1][2] == pytest.approx(1 / 0.7)  # what keeps the expected sum
+
+
+def test_floats_stored_in_bfloat16(tiny):
+    """Weights, running statistics and momentum are bfloat16 numbers between steps, and the run learns otherwise."""
+    stored = train(dataclasses.replace(tiny, precision="bfloat16-stored", name=f"{tiny.name}-stored"))
+    checkpoint = load_checkpoint(run_folder(tiny.preset, stored["name"]))
+    floats = [value for value in checkpoint.weights().values() if value.is_floating_point()]
+    floats += [state["momentum_buffer"] for state in checkpoint.optimiser()["state"].values()]
+    assert all(value.equal(value.bfloat16().float()) for value in floats)
+    assert stored["history"] != train(dataclasses.replace(tiny, precision="bfloat16"))["history"]
+
+
+def test_a_record_names_every_device_of_a_run(tiny, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "describe_device", lambda *_: "a card")
+        patch.setattr(training, "_answers", _stop_after(training._answers, 1))
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny)
+    assert train(tiny)["environment"]["device"].startswith("a card, then 1 x CPU")
+
+
+def _stop_after(function, calls):
+    """The function, which stops the process like Ctrl-C once it was called so often."""
+    counted = iter(range(calls))
+
+    def stopping(*args):
+        if next(counted, None) is None:
+            raise KeyboardInterrupt
+        return function(*args)
+
+    return stopping
 
 
 def test_more_images_in_a_batch_than_there_are(tiny):

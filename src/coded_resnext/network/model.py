@@ -95,7 +95,7 @@ class CodedResNeXt(nn.Module):
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.drop_branch = drop_branch
-        # Probabilities of dropping and of keeping, as a tensor: a compiled network would be compiled anew for each number.
+        # Probabilities of dropping and of keeping; a tensor, for with numbers each would compile a network anew.
         self.register_buffer("_drop_keep", torch.tensor([drop_branch, 1 - drop_branch]), persistent=False)
         self.block_names = [f"layer{s}.{b}" for s, count in enumerate(layers, start=1) for b in range(count)]
         by_block = schemes_by_block(schemes or {}, self.block_names, num_classes, num_branches)
@@ -261,7 +261,7 @@ class CodedResNeXt(nn.Module):
         return (logits, energies) if return_energies else logits
 
     def set_drop(self, probability: float) -> None:
-        """Drop branches with this probability from now on, in training; a network made with `drop_branch` 0 drops none."""
+        """Drop with this probability from now on, in training; a network made with `drop_branch` 0 never drops."""
         self._drop_keep.copy_(torch.tensor([probability, 1 - probability]))
 
     def _draw_drop(self, x: Tensor) -> Tensor:

@@ -180,8 +180,8 @@ def store_in_bfloat16(model: CodedResNeXt, optimiser: torch.optim.Optimizer) -> 
 
     A step computes in float32 from there, as such a device does inside one operation, and its result is rounded again.
     """
-    momenta = [state["momentum_buffer"] for state in optimiser.state.values()]
-    held = [*model.parameters(), *running_statistics(model), *(momentum for momentum in momenta if momentum is not None)]
+    momenta = [state["momentum_buffer"] for state in optimiser.state.values() if "momentum_buffer" in state]
+    held = [*model.parameters(), *running_statistics(model), *momenta]
     torch._foreach_copy_(held, [tensor.to(torch.bfloat16) for tensor in held])
 
 

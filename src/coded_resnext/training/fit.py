@@ -126,6 +126,8 @@ def _train(
     begun = time.perf_counter()
     runner = Epochs(parameters, model, optimiser, accelerator, train, range(len(history), parameters.epochs))
 
+    where = describe_device(device, runner.precision, accelerator.num_processes)
+
     def save(metrics: dict[str, float]) -> None:
         description = Description(
             parameters=to_plain(parameters),
@@ -139,7 +141,7 @@ def _train(
             history=history,
             seconds=earlier_seconds + time.perf_counter() - begun,
             metrics=metrics,
-            device=f"{describe_device(device, runner.precision, accelerator.num_processes)}{runner.form_in_words}",
+            device=_and_before(f"{where}{runner.form_in_words}", checkpoint),
             processes=accelerator.num_processes,
         )  # fmt: skip
         save_checkpoint(folder, model.state_dict(), optimiser.state_dict(), description)
@@ -209,6 +211,12 @@ def _agreed_schemes(
     """`choose_schemes` of the first process for all: a design takes all cores, and ends by the clock."""
     schemes = [choose_schemes(parameters, images) if accelerator.is_main_process else None]
     return broadcast_object_list(schemes)[0]
+
+
+def _and_before(device: str, checkpoint: Checkpoint | None) -> str:
+    """What a run is trained on, behind what it was begun on where that is something else."""
+    before = (checkpoint and checkpoint.description.device) or device
+    return before if before.endswith(device) else f"{before}, then {device}"
 
 
 def _other_processes(before: int, accelerator: Accelerator) -> str:

@@ -10,7 +10,8 @@ from ...training.parameters import HOW, to_plain, with_defaults
 from .presets import load_preset
 from .records import Record
 
-CODED_ONLY = ("mu", "drop_branch", "drop_ramp", "exponent", "branch_sum", "active", "scheme")  # a plain network has no use for them
+# A plain network has no use for these.
+CODED_ONLY = ("mu", "drop_branch", "drop_ramp", "exponent", "branch_sum", "active", "scheme")
 NO_KIND = ("name", "seed", "preset", "coded", *HOW)  # what makes no other kind of run; "coded" is its first word
 
 
