@@ -43,12 +43,12 @@ help:
 	@echo 'make docs        all pages and notebooks as a site that opens from the disk: build/site/index.html'
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.hashes pyproject.toml
 	@test -x $(PYTHON) || for python in python3.11 python3 python3.12 python3.13; do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 		then $$python -m venv $(ENV) && break; fi; done
 	@test -x $(PYTHON) || { echo 'no Python 3.11 or newer found: install one, or conda env create -f environment.yml'; exit 1; }
-	$(PYTHON) -m pip install --quiet -r requirements.lock
+	$(PYTHON) -m pip install --quiet --require-hashes -r requirements.hashes
 	$(PYTHON) -m pip install --quiet --no-deps -e .
 	@touch $@
 

@@ -22,10 +22,20 @@ Self CUDA time total: 23.665ms
 """
 
 
-def test_operations_make_up_the_step_and_kernels_are_parts_of_them():
+def record_script():
     script = importlib.util.spec_from_file_location("gpu_record", SCRIPTS / "record.py")
     module = importlib.util.module_from_spec(script)
     script.loader.exec_module(module)
+    return module
+
+
+def test_rates_of_processes_side_by_side():
+    text = "a/b: 20 images/s, compiled in 9 s\n=== turns: 2 processes, 41 images/s together\nat 3 s\n=== served: failed"
+    assert record_script().summed_rates(text) == [{"how": "turns", "processes": 2, "images_per_second": 41}]
+
+
+def test_operations_make_up_the_step_and_kernels_are_parts_of_them():
+    module = record_script()
     times = {row["part"]: row["ms"] for row in module.profile(TABLE)}
     assert times["all"] == 23.665
     assert times["wgrad kernels"] == pytest.approx(2.322)

@@ -50,6 +50,54 @@ def test_the_lock_has_exact_versions_and_no_registry():
         assert requirement.url is None
 
 
+def hashed() -> dict[str, tuple[Requirement, list[str]]]:
+    """Of requirements.hashes: what is required and the sha256 of each of its files."""
+    lines = [line for line in (ROOT / "requirements.hashes").read_text().splitlines() if not line.startswith("#")]
+    entries = {}
+    for entry in "\n".join(lines).replace("\\\n", " ").splitlines():
+        required, *hashes = entry.split("--hash=sha256:")
+        requirement = Requirement(required)
+        entries[canonicalize_name(requirement.name)] = requirement, [digest.strip() for digest in hashes]
+    return entries
+
+
+def test_every_file_that_the_lock_allows_has_a_hash():
+    """And what other systems or a newer Python need beside it; conda's pip takes the lock without them."""
+    found = hashed()
+    for name, (requirement, hashes) in found.items():
+        assert requirement.url is None
+        assert hashes, name
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes), name
+        assert name in locked() or requirement.marker, name
+    for name, requirement in locked().items():
+        assert found[name][0].specifier == requirement.specifier, name
+    assert "--require-hashes -r requirements.hashes" in (ROOT / "Makefile").read_text()
+
+
+def test_installation_refuses_another_file(tmp_path):
+    """A wheel of the locked name and version, with other content."""
+    version = str(next(iter(locked()["accelerate"].specifier)).version)
+    with zipfile.ZipFile(tmp_path / f"accelerate-{version}-py3-none-any.whl", "w") as wheel:
+        info = f"accelerate-{version}.dist-info"
+        wheel.writestr("accelerate/__init__.py", "raise SystemExit('not what was locked')")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: accelerate\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    digests = hashed()["accelerate"][1]
+    pinned = f"accelerate=={version} {' '.join(f'--hash=sha256:{digest}' for digest in digests)}\n"
+    tried = {}
+    for name, text in (("hashed", pinned), ("bare", f"accelerate=={version}\n")):
+        (tmp_path / name).write_text(text)
+        command = [
+            sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index", "--target",
+            str(tmp_path / "there"), "--find-links", str(tmp_path), "-r", str(tmp_path / name),
+        ]  # fmt: skip
+        tried[name] = subprocess.run(command, capture_output=True, text=True)
+    assert tried["bare"].returncode == 0, tried["bare"].stderr
+    assert tried["hashed"].returncode != 0
+    assert "DO NOT MATCH THE HASHES" in tried["hashed"].stderr
+
+
 def test_the_lock_satisfies_the_project():
     """Every direct requirement, of the package, its notebooks and its tests, with a version in its range."""
     extras = project()["optional-dependencies"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Call 1 (with tools and a): what the machine is, how fast each form is, and every command that call 2 relies on, tried
+# Call 1 (with tools and 1): what the machine is, how fast each form is, and every command that call 2 relies on, tried
 # on random images; the compiler's cache is warm afterwards. Two to three minutes.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
@@ -11,11 +11,8 @@ echo "machine: $((SECONDS - begun)) s"
 export CODED_RESNEXT_DATA=$work/rehearsal/data
 $python "$here/random_images.py" "$CODED_RESNEXT_DATA/cifar10" ${GPU_IMAGES:-12800}
 for kind in coded plain; do $python "$here/probe.py" step "$preset" $kind-s0 ${GPU_TINY:+--tiny} & done
-CODED_RESNEXT_OUT=$work/rehearsal TORCHINDUCTOR_COMPILE_THREADS=2 $python "$here/several.py" "$few" coded-s0 \
-	plain-s0 coded-drop0.0-s0 ${GPU_FEW_ARGS:--p compile=true} -p epochs=2 -p warmup_epochs=1 > "$OUT/few.txt" 2>&1 &
 wait
 echo "steps: $((SECONDS - begun)) s"
 CODED_RESNEXT_OUT=$work/rehearsal $python -m coded_resnext together "$preset" coded-s0 plain-s0 --suffix rehearsal \
 	${GPU_ARGS:-} -p epochs=3 -p warmup_epochs=1
-tail -n 4 "$OUT/few.txt"
 echo "all: $((SECONDS - begun)) s"

@@ -2,9 +2,9 @@
 
     python pool.py PROCESSES [-p KEY=VALUE ...] < LINES
 
-A line is `train PRESET RUN` or `evaluate PRESET RUN`; training ends with the weights filed and all evaluations of the
-run's kind, `evaluate` takes the weights that are shipped where there is no checkpoint. Everything is resumable, so the
-same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
+A line is `train PRESET RUN` or `evaluate PRESET RUN`; both end with the run's weights filed and all evaluations of its
+kind, and `evaluate` takes the weights that are shipped where there is no checkpoint. Everything is resumable: the same
+lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def do(what: str, preset: str, run: str) -> None:
         record = train(build(TrainingParameters, parameters, run))
         numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
         say(f"{preset}/{name}: {numbers}; {time.perf_counter() - begun:.0f} s")
-    for stage, seconds in evaluate_everything(preset, name, file=what == "train"):
+    for stage, seconds in evaluate_everything(preset, name):
         say(f"{preset}/{name} {stage}: {seconds:.1f} s")
 
 

@@ -1,10 +1,11 @@
 """What was measured on a card, or can be counted and measured without one, as records in data/results/benchmark.
 
     python record.py card FOLDER NAME [--beside PRESET/RUN]    FOLDER's probe-*.json and profile-*.txt: gpu-NAME.json
+    python record.py rates FILE NAME --beside PRESET/RUN       the rates.txt of rates.sh: rates-NAME.json
     python record.py bytes                                     of a training step, see lowering.py: bytes-step.json
     python record.py loader                                    images that a core reads: loader-160px.json
 
-`--beside` names a training run of the same loan, whose environment and date are taken where the probe has none.
+`--beside` names a training run of the same loan, whose environment and date are taken where there are no others.
 """
 
 from __future__ import annotations
@@ -109,6 +110,24 @@ def card(folder: Path, name: str, beside: str | None) -> None:
     )  # fmt: skip
 
 
+def rates(file: Path, name: str, beside: str) -> None:
+    """One record of how fast small runs train side by side on a card."""
+    rows = summed_rates(file.read_text())
+    run = read_record(*_training(beside))
+    write_record(
+        BENCHMARK, "rates", name, parameters={"beside": beside}, seed=0, checkpoint=None,
+        metrics={f"{row['how']}_images_per_second": row["images_per_second"] for row in rows},
+        beginning=Beginning(datetime.fromisoformat(run["started"]), time.perf_counter(), run["environment"]),
+        seconds=0.0, points=rows,
+    )  # fmt: skip
+
+
+def summed_rates(text: str) -> list[dict[str, Any]]:
+    """Rows `how`, `processes`, `images_per_second` of all of them together."""
+    found = re.findall(r"=== (\S+): (\d+) processes, (\d+) images/s together", text)
+    return [{"how": how, "processes": int(count), "images_per_second": int(sum_)} for how, count, sum_ in found]
+
+
 def _training(run: str) -> tuple[str, str, str]:
     preset, _, name = run.partition("/")
     return preset, "training", name
@@ -179,11 +198,17 @@ if __name__ == "__main__":
     of_card.add_argument("folder", type=Path)
     of_card.add_argument("name")
     of_card.add_argument("--beside")
+    of_rates = commands.add_parser("rates")
+    of_rates.add_argument("file", type=Path)
+    of_rates.add_argument("name")
+    of_rates.add_argument("--beside", required=True)
     commands.add_parser("bytes")
     commands.add_parser("loader")
     asked = parser.parse_args()
     if asked.what == "card":
         card(asked.folder, asked.name, asked.beside)
+    elif asked.what == "rates":
+        rates(asked.file, asked.name, asked.beside)
     elif asked.what == "bytes":
         count_bytes()
     else:

@@ -57,12 +57,12 @@ def same_forms() -> None:
     epochs.use_faster_form = trained.use_faster_form = use_same_form
 
 
-def evaluate_everything(preset: str, run: str, *, file: bool) -> Iterator[tuple[str, float]]:
-    """Make every record that a run's kind has, and file its weights if asked; names what was done and its seconds."""
+def evaluate_everything(preset: str, run: str) -> Iterator[tuple[str, float]]:
+    """Make every record that a run's kind has, and file its weights; names what was done and its seconds."""
     checkpoint = load_checkpoint(run_folder(preset, run))
     if checkpoint is None:
         checkpoint = shipped_checkpoint(f"{preset}-{run}")
-    elif file:
+    else:
         begun = time.perf_counter()
         file_weights(preset, run)
         yield "weights", time.perf_counter() - begun

@@ -1,20 +1,33 @@
 #!/usr/bin/env bash
-# Call 2 (with tools and b): unpacks, starts queue.sh so that it outlives the call, and waits at most so many seconds.
+# Call 2 (with tools and 2): unpacks, trains the paper's pair side by side, evaluates it, and brings everything back; stops
+# after so many seconds. Again to go on.
 #
 #     bash train.sh SECONDS [SECONDS that the pair may train]
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 limit=$1 budget=${2:-420} begun=$SECONDS
+left() { echo $((limit - SECONDS + begun)); }
 keep
-if [ ! -d "$CODED_RESNEXT_DATA/cifar10/test" ]; then
-	for set in "$work"/strips/*; do $python "$here/strips.py" unpack "$set" "$CODED_RESNEXT_DATA/$(basename "$set")"; done
-fi
+unpack
 echo "unpacked: $((SECONDS - begun)) s"
-setsid nohup bash "$here/queue.sh" "$budget" > "$work/queue.txt" 2>&1 < /dev/null &
-echo $! > "$work/queue.pid"
-until [ -e "$work/pair-ended" ] || [ $((SECONDS - begun)) -ge "$limit" ]; do sleep 1; done
-cat "$work/queue.txt" "$work/pair.txt"
+runs="coded-s0 plain-s0" shorter=
+if [ -z "${GPU_ARGS:-}" ]; then # as many epochs as fit, by the speed of the rehearsal
+	epochs=$($python "$here/epochs_that_fit.py" "$work/rehearsal/data/results/$preset" "$budget")
+	[ "$epochs" = 60 ] || { shorter="-p epochs=$epochs -p warmup_epochs=$((epochs / 10))"; suffix=$epochs-epochs; }
+	GPU_ARGS="-p evaluate_every=5"
+fi
+echo "pair: $preset ${suffix:-as listed} $GPU_ARGS $shorter"
+timeout "$(left)" $python -m coded_resnext together "$preset" $runs ${suffix:+--suffix $suffix} $GPU_ARGS $shorter \
+	> "$work/logs/pair.txt" 2>&1
+echo "trained: $((SECONDS - begun)) s"
+if [ "$(left)" -gt 0 ]; then
+	ls "$CODED_RESNEXT_OUT/data/runs/$preset" | sed "s/^/evaluate $preset /" |
+		timeout "$(left)" $python "$here/pool.py" 2 > "$work/logs/evaluate.txt" 2>&1
+fi
+tail -n 3 "$work/logs/pair.txt"
+cat "$work/logs/evaluate.txt"
 command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=utilization.gpu,memory.used,power.draw,clocks.sm --format=csv
-cp "$work"/*.txt "$OUT/"
+tar -C "$work/logs" -czf "$OUT/logs.tar.gz" .
 pack results "$CODED_RESNEXT_OUT" data/results
+pack weights "$CODED_RESNEXT_OUT" data/weights
 echo "call: $((SECONDS - begun)) s"

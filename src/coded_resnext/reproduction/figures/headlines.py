@@ -14,7 +14,7 @@ from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
 from .tables import controls_table
 from .text import as_markdown
 
-SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-small", "digits")
+SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-few", "cifar10-small", "digits")
 MARKS = {"agrees": "✓", "differs": "✗", "undecided": "?"}
 SHIPPED, NOTHING = "from-shipped", "from-nothing"  # presets of a folder with few images
 SAYS = "percent, or points"
