@@ -36,7 +36,7 @@ def test_claims_come_from_the_records():
     assert (measured["images"].dropna() == IMAGES).all()
     not_run = table[table["verdict"] == "not run"]
     assert not_run["ours"].isna().all()
-    assert len(not_run) == 14  # of ablations, the cuts of networks that have no paths, and what is counted
+    assert len(not_run) == 16  # of ablations, the cuts of networks that have no paths, and what is counted
     assert table["scale"].str.startswith("toy, ").all()
 
 

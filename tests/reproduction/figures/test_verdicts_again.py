@@ -21,7 +21,7 @@ NAMES = {
     "coded": r"coded-s\d+", "plain": r"plain-s\d+", "no loss": r"coded-mu0(\.0)?-s\d+",
     "no dropping": r"coded-drop0\.0-s\d+", "square": r"coded-exponent2-s\d+",
     "concatenated": r"coded-concatenated-s\d+", "small plain": r"plain-narrow-s\d+",
-    "random": r"coded-random-s\d+", "permuted": r"coded-permuted-s\d+",
+    "dropping alone": r"coded-raw-mu0-s\d+", "random": r"coded-random-s\d+", "permuted": r"coded-permuted-s\d+",
 }  # fmt: skip
 CUT = "mean average precision, own codeword less"
 
@@ -124,6 +124,10 @@ def recompute(folder):
     level("accuracy, plain", plain)
     less("coded minus plain: nothing is lost", coded, plain, 0.5)
     less("coded is better than plain", coded, plain, 0.0)
+    no_loss = accuracy("no loss")
+    less("accuracy gained by the coding loss", coded, no_loss, 0.0)
+    less("accuracy gained by normalising and dropping", no_loss, plain, 0.0)
+    less("accuracy gained by dropping alone", accuracy("dropping alone"), plain, 0.0)
     whole, inactive, active = (
         without("coded", "inactive", False),
         without("coded", "inactive"),
@@ -227,12 +231,13 @@ def _images(pairs):
 
 
 def write_seeds(seeds, bits=True):
-    """Five kinds of runs, each by several seeds that test images of their own: answers with a difficulty in common."""
+    """Six kinds of runs, each by several seeds that test images of their own: answers with a difficulty in common."""
     rng = np.random.default_rng(1)
     difficulty = rng.normal(size=1500)
     for kind, changes, skill in (
         ("coded", {}, 2.1), ("plain", {"coded": False}, 1.8), ("coded-mu0", {"mu": 0.0}, 2.0),
         ("coded-drop0.0", {"drop_branch": 0.0}, 2.0), ("coded-exponent2", {"exponent": 2.0}, 1.9),
+        ("coded-raw-mu0", {"mu": 0.0, "branch_sum": "raw"}, 1.9),
     ):  # fmt: skip
         for seed in range(seeds):
             tested = np.random.default_rng(seed).permutation(1500) < 1000  # of one seed the same for every kind
