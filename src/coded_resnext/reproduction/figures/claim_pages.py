@@ -66,8 +66,8 @@ PAGES = (
         "what-accuracy-owes", "What coding gains, the coding loss gains",
         "Figure 5, on CIFAR-100: the softmax is better with the coding loss than without. The rest is ours: a coded "
         "network without it is normalised and drops branches all the same, so that the gain over the plain network "
-        "is that of the loss, and that of normalising and dropping. Where there are runs with dropping alone, they tell "
-        "whether any regulariser would gain it.",
+        "is that of the loss, and that of normalising and dropping. Where there are runs with dropping alone, they "
+        "tell whether any regulariser would gain it.",
         (
             "accuracy gained by the coding loss", "accuracy gained by normalising and dropping",
             "accuracy gained by dropping alone",

@@ -1,4 +1,4 @@
-"""What the README says of the results: seven of the claims, what a path owes to what, what trained weights are worth."""
+"""What the README says of the results: seven claims, what a path owes to what, what trained weights are worth."""
 
 from __future__ import annotations
 
