@@ -1,10 +1,12 @@
 """The claims of all presets side by side, from records in git."""
 
+import re
+
 import pytest
 
 from coded_resnext import paths
-from coded_resnext.reproduction.figures.claims import claims
-from coded_resnext.reproduction.figures.regimes import CLAIMS, energy_and_removal_table, regime_table
+from coded_resnext.reproduction.figures.claims import CLAIM, claims
+from coded_resnext.reproduction.figures.regimes import CLAIMS, energy_and_removal_table, regime_table, what_held
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +23,15 @@ def test_cells_are_the_claims():
         assert cell.startswith(f"{of_digits.loc[claim, 'ours']:.1f} ± {of_digits.loc[claim, 'error']:.1f}"), short
     assert 0 <= float(table.loc["digits", "training_error"]) < 5
     assert table.loc["CIFAR-10, small", "training_error"] == "not measured"
+
+
+@pytest.mark.parametrize("preset", ["digits", "cifar10-few"])
+def test_what_held_names_every_claim_with_a_verdict_once(preset):
+    table = claims(preset)
+    decided = table["claim"][(table["row"] == CLAIM) & table["runs"].notna()]
+    sentence = what_held(preset)
+    assert [sentence.count(f"*{claim}*") for claim in decided] == [1] * len(decided)
+    assert len(decided) == sum(int(count) for count in re.findall(r"(\d+) (?:agree|differ|undecided):", sentence))
 
 
 def test_energies_and_removals_are_of_the_same_blocks():

@@ -17,6 +17,7 @@ from ..records.records import Record, read_stage
 from .again import presets_once
 from .claims import CODED, DROPPING_ALONE, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims, is_narrower_plain
 from .headlines import SHOWN_PRESETS, headline_cell
+from .regimes import what_held
 from .text import as_markdown
 
 SMALL_PLAIN = "plain, narrower"
@@ -232,7 +233,11 @@ def _index() -> str:
     shown = [load_preset(preset) for preset in SHOWN_PRESETS]
     scales = "\n".join(f"* *{preset.title}*: {preset.scale}." for preset in shown)
     pages += "\n* and whether the verdicts on the digits come out [again with other seeds](again.md)"
-    return f"# What the paper claims, and what the records say\n\n{pages}\n\n{full_table()}\n{LEGEND}\n{scales}\n"
+    held = "\n".join(f"* {what_held(preset.name)}" for preset in shown if claims(preset.name)["runs"].notna().any())
+    return (
+        f"# What the paper claims, and what the records say\n\n{pages}\n\n{full_table()}\n{LEGEND}\n{scales}\n\n"
+        f"## What held where\n\n{held}\n"
+    )
 
 
 def _page(page: Page) -> str:

@@ -10,8 +10,8 @@ from ..records.kinds import coded_records
 from ..records.presets import load_preset
 from ..records.records import read_stage
 from .again import presets_once
-from .claims import claims
-from .headlines import headline_cell
+from .claims import CLAIM, NOT_MEASURED, claims
+from .headlines import MARKS, headline_cell
 from .tables import energy_table, removal_by_block_table
 
 CLAIMS = {  # as columns
@@ -22,6 +22,27 @@ CLAIMS = {  # as columns
     "paths' average precision": "binary classifiers, mean average precision",
     "first block": "early decoding by the first coded block",
 }
+
+
+def what_held(preset: str) -> str:
+    """One sentence: how well a preset's coded network is fitted, and which claims held there, and which did not."""
+    table = claims(preset)
+    table = table[table["row"] == CLAIM]
+    verdicts = table["verdict"].str.removesuffix(" (one run)")
+    found = [(word, table["claim"][verdicts == word]) for word in MARKS]
+    parts = [
+        f"{len(those)} {word.removesuffix('s')}: {'; '.join(f'*{claim}*' for claim in those)}"
+        for word, those in found
+        if len(those)
+    ]
+    return f"**{load_preset(preset).title}**, training error in percent: {_training_error(preset)}. {'. '.join(parts)}."
+
+
+def _training_error(preset: str) -> str:
+    """Percent of clean training images that the first coded kind has wrong, in evaluation mode."""
+    trained = coded_records(read_stage(preset, "training"))
+    known = [run["metrics"]["clean_train_accuracy"] for run in trained if "clean_train_accuracy" in run["metrics"]]
+    return f"{100 - fmean(known):.1f}" if known else NOT_MEASURED
 
 
 def regime_table() -> pd.DataFrame:
@@ -38,11 +59,8 @@ def regime_table() -> pd.DataFrame:
         if not measured["ours"].notna().any():
             continue
         most = measured["runs"].max()
-        trained = coded_records(read_stage(name, "training"))
-        known = [run["metrics"]["clean_train_accuracy"] for run in trained if "clean_train_accuracy" in run["metrics"]]
-        error = f"{100 - fmean(known):.1f}" if known else "not measured"
         cells = {short: headline_cell(table.loc[claim], most) for short, claim in CLAIMS.items()}
-        rows.append({"preset": load_preset(name).title, "training_error": error, "runs": most, **cells})
+        rows.append({"preset": load_preset(name).title, "training_error": _training_error(name), "runs": most, **cells})
     return pd.DataFrame(rows)
 
 
