@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ... import paths
 from ...errors import NothingToShow, Refused, unknown
-from ..records.presets import EASY, REFERENCE, load_preset
+from ..records.presets import EASY, REFERENCES, load_preset
 from .captions import alternative, caption
 from .contents import write_contents
 from .registry import FIGURES, TABLES, Item
@@ -40,17 +40,21 @@ def show(stem: str, preset: str) -> SavedFigure | str:
 
 
 def show_reference(stem: str, preset: str) -> ShownFigure | str:
-    """The same figure of `REFERENCE`, beside a preset whose data is so easy that its own leaves little to see.
+    """The same figure of one of `REFERENCES`, beside a preset whose data is so easy that its own leaves little to see.
 
     Nothing is written. Where the preset has other data, or there is nothing to draw, it says so.
     """
     if load_preset(preset).data != EASY:
-        return f"{REFERENCE} stands beside the digits only, which are so easy"
-    try:
-        png = rendered(_make(FIGURES, stem, REFERENCE), "png")
-    except NothingToShow as reason:
-        return str(reason)
-    return ShownFigure(stem, REFERENCE, png, caption(stem, REFERENCE, drawn=True), alternative(stem, REFERENCE))
+        return f"{', '.join(REFERENCES)} stand beside the digits only, which are so easy"
+    reasons = []
+    for name in REFERENCES:
+        try:
+            png = rendered(_make(FIGURES, stem, name), "png")
+        except NothingToShow as reason:
+            reasons.append(str(reason))
+        else:
+            return ShownFigure(stem, name, png, caption(stem, name, drawn=True), alternative(stem, name))
+    return "; ".join(reasons)
 
 
 def show_with(figure: Figure, stem: str, preset: str) -> SavedFigure:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..records.kinds import run_kinds
-from ..records.presets import REFERENCE, load_preset
+from ..records.presets import REFERENCES, load_preset
 from ..records.records import metric, read_stage
 from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
 from .tables import controls_table
@@ -81,7 +81,8 @@ def headline_cell(row: pd.Series, most: int) -> str:
 
 def owed() -> str:
     """Three sentences: how well a class's path stands alone, and what takes that away."""
-    table = controls_table(read_stage(REFERENCE, "binary"))  # of the digits even a plain network's paths stand alone
+    preset = load_preset(REFERENCES[0])  # of the digits even a plain network's paths stand alone
+    table = controls_table(read_stage(preset.name, "binary"))
     runs = table.groupby("kind")["runs"].first()
     mean = 100 * table.groupby(["kind", "cut"])["average_precision"].mean()
     own = mean[CODED, "own codeword"]
@@ -92,7 +93,7 @@ def owed() -> str:
     }
     most, *between, least = sorted(lost, key=lost.__getitem__, reverse=True)
     return (
-        f"On CIFAR-10, in our small network, a class's path alone has a mean average precision of {own:.1f} %, and "
+        f"In our small network ({preset.title}) a class's path alone has a mean average precision of {own:.1f} %, and "
         f"{mean[CODED, 'another codeword']:.1f} % when it is cut by another class's codeword (n = {runs[CODED]}). "
         f"The same cut has {mean[NO_LOSS, 'own codeword']:.1f} % in a network trained without the coding loss "
         f"(n = {runs[NO_LOSS]}), {mean[NO_DROPPING, 'own codeword']:.1f} % in one trained without branch dropping "

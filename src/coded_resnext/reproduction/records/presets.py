@@ -21,7 +21,7 @@ from ...training.parameters import TrainingParameters, _require, build, differen
 T = TypeVar("T")
 FULL, TOY = SCALES = ("full", "toy")
 EASY = "digits"  # data of which almost every image is named right: little is left to differ
-REFERENCE = "cifar10-small"  # whose figures stand beside those of the easy data
+REFERENCES = ("cifar10-few", "cifar10-small")  # whose figures stand beside those of the easy data, the first that has
 OWN_SCALE = "toy, data of one's own"
 KEYS = {
     "title": str, "about": str, "scale": str, "folder": str,
