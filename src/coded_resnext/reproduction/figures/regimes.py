@@ -25,7 +25,7 @@ CLAIMS = {  # as columns
 
 
 def what_held(preset: str) -> str:
-    """One sentence: how well a preset's coded network is fitted, and which claims held there, and which did not."""
+    """In Markdown: how well a preset's coded network is fitted, and which claims held there, and which did not."""
     table = claims(preset)
     table = table[table["row"] == CLAIM]
     verdicts = table["verdict"].str.removesuffix(" (one run)")
