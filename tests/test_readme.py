@@ -65,6 +65,16 @@ def test_a_preset_without_a_place_for_it_is_refused(monkeypatch, tmp_path):
         documents()
 
 
+def test_every_row_of_a_claim_says_its_kind():
+    """Also of a claim that a single preset has runs for."""
+    for page in sorted((ROOT / "docs" / "claims").glob("*.md")):
+        if page.name == "again.md":  # whose tables have no kinds
+            continue
+        rows = [line.split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")]
+        kinds = {cells[1] for cells in rows if cells[0] != "| claim" and len(cells) > 4}
+        assert kinds <= {"level", "claim", "check", "count"}, page.name
+
+
 def test_every_claim_has_one_page():
     rows = [row for page in PAGES for row in page.rows]
     assert len(rows) == len(set(rows))

@@ -261,14 +261,15 @@ def _page(page: Page) -> str:
 
 
 def _beside(tables: dict[str, pd.DataFrame]) -> str:
-    """Claims of several presets, by title, as Markdown: those of the first, less those that none has run."""
-    columns: dict[str, pd.Series] = {}
+    """Claims of several presets, by title, as Markdown, less those that none has run."""
+    every = pd.concat(list(tables.values()))
+    every = every[~every.index.duplicated()]
+    columns: dict[str, pd.Series] = {"kind": every["row"], "paper": every["paper"]}
     for head, table in tables.items():
-        columns |= {"kind": table["row"], "paper": table["paper"]}
         most = table["runs"].max()
         of = "" if pd.isna(most) else f" (n = {most})"
         columns[f"{head}{of}"] = pd.Series({claim: headline_cell(row, most) for claim, row in table.iterrows()})
-    rows = pd.DataFrame(columns, index=next(iter(tables.values())).index).fillna(NOT_RUN)
+    rows = pd.DataFrame(columns, index=every.index).fillna(NOT_RUN)
     return as_markdown(rows[(rows.iloc[:, 2:] != NOT_RUN).any(axis=1)].reset_index(names="claim"))
 
 
