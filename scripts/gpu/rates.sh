@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Before many small runs: how fast is the card when so many processes train side by side, with and without MPS, with and
-# without CUDA graphs; the compiler's cache is warm afterwards. Two minutes.
+# without CUDA graphs; the compiler's cache is warm afterwards. Four minutes.
 #
 #     bash rates.sh PROCESSES SECONDS [RUN ...]      RUN is PRESET/NAME; one graph each is compiled
 set -uo pipefail
