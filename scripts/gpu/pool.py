@@ -88,6 +88,6 @@ if __name__ == "__main__":
                 failed += 1
                 workers[i] = context.Process(target=work, args=(100 + failed,))
                 workers[i].start()
-        workers = [worker for worker in workers if worker.exitcode != 0]
+        workers = [worker for worker in workers if worker.exitcode is None]
     say(f"ended, {failed} failed")
     sys.exit(failed > 0)
