@@ -7,7 +7,7 @@ preset=${GPU_PRESET:-cifar10-60-epochs} suffix=${GPU_SUFFIX:-}
 python=${GPU_PYTHON:-python3}
 export PYTHONPATH=$project/src PYTHONUNBUFFERED=1 CODED_RESNEXT_COMMIT=$(cat "$here/commit") GPU_LOGS=$work/logs
 export CODED_RESNEXT_OUT=$work/out CODED_RESNEXT_DATA=$work/data TORCHINDUCTOR_CACHE_DIR=$work/inductor
-export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/logs/mps
+export GPU_STRIPS=$work/strips CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/logs/mps
 mkdir -p "$CODED_RESNEXT_OUT" "$CODED_RESNEXT_DATA" "$work/strips" "$OUT" "$GPU_LOGS"
 [ -d "$project" ] || cp -r "$here/project" "$project"
 cd "$project"
@@ -41,7 +41,7 @@ serve() {
 end_service() {
 	echo quit | timeout 20 nvidia-cuda-mps-control > /dev/null 2>&1 || pkill -9 nvidia-cuda-mps
 	rm -rf "$CUDA_MPS_PIPE_DIRECTORY"
-	export CUDA_MPS_PIPE_DIRECTORY=$work/no-mps
+	export GPU_STRIPS=$work/strips CUDA_MPS_PIPE_DIRECTORY=$work/no-mps
 }
 
 # Files that come back: at most 15 MB each.

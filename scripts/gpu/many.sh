@@ -7,8 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 begun=$SECONDS
 keep
-unpack
-echo "unpacked: $((SECONDS - begun)) s"
+for set in "$GPU_STRIPS"/cifar*; do mkdir -p "$CODED_RESNEXT_DATA/$(basename "$set")/test"; done # what is read are the strips
 export OMP_NUM_THREADS=1
 serve || true
 $python "$here/pool.py" "$2" ${GPU_MANY_ARGS:--p compile=true -p evaluate_every=50} < "${3:-$here/many.txt}" > "$work/logs/pool.txt" 2>&1 &
@@ -24,7 +23,7 @@ tail -qn 1 "$work/logs"/worker-*.txt | head -n 20
 tar -C "$work/logs" -czf "$OUT/logs.tar.gz" .
 pack results "$CODED_RESNEXT_OUT" data/results
 # Weights come back of these runs, in this order, as far as they fit; of the others their records.
-kept= room=${GPU_ROOM:-45000000}
+kept= room=${GPU_ROOM:-58000000}
 for name in ${GPU_KEEP:-$(cat "$here/keep.txt")}; do
 	file=data/weights/$name.safetensors
 	size=$(stat -c %s "$CODED_RESNEXT_OUT/$file" 2> /dev/null || echo 0)

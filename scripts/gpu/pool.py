@@ -2,9 +2,9 @@
 
     python pool.py PROCESSES [-p KEY=VALUE ...] < LINES
 
-A line is `train PRESET RUN` or `evaluate PRESET RUN`; both end with the run's weights filed and all evaluations of its
-kind, and `evaluate` takes the weights that are shipped where there is no checkpoint. Everything is resumable: the same
-lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
+A line is `train PRESET RUN`, which files the weights and makes the records that take seconds, or `evaluate PRESET RUN`,
+which makes all of them, of the weights that are shipped where nothing is being trained. Everything is resumable: the
+same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import traceback
 
 import torch
 import yaml
-from shared import evaluate_everything, read_images, same_forms
+from shared import LIGHT, STAGES_HERE, evaluate_stages, read_images, same_forms
 
+from coded_resnext.reproduction.measure.ship import file_weights
 from coded_resnext.reproduction.measure.train import train
 from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.training.parameters import TrainingParameters, build, to_plain
+
+REHEARSAL = "-rehearsal"
 
 
 def say(text: str) -> None:
@@ -33,16 +36,20 @@ def do(what: str, preset: str, run: str) -> None:
     """One line of the list."""
     torch._dynamo.reset()
     begun = time.perf_counter()
-    name = run
     if what == "train":
         parameters = {**to_plain(load_preset(preset).runs[run]), **CHANGES}
         if "epochs" in CHANGES:  # a rehearsal: then no run is the preset's own
-            name = parameters["name"] = f"{run}-rehearsal"
+            run = parameters["name"] = f"{run}{REHEARSAL}"
         record = train(build(TrainingParameters, parameters, run))
         numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
-        say(f"{preset}/{name}: {numbers}; {time.perf_counter() - begun:.0f} s")
-    for stage, seconds in evaluate_everything(preset, name):
-        say(f"{preset}/{name} {stage}: {seconds:.1f} s")
+        say(f"{preset}/{run}: {numbers}; {time.perf_counter() - begun:.0f} s")
+        file_weights(preset, run)
+    else:
+        trained = f"train {preset} {run.removesuffix(REHEARSAL)}"
+        while trained in LINES and not ENDED[LINES.index(trained)]:
+            time.sleep(0.5)  # another process is at it
+    for stage, seconds in evaluate_stages(preset, run, LIGHT if what == "train" else STAGES_HERE):
+        say(f"{preset}/{run} {stage}: {seconds:.1f} s")
 
 
 def work(number: int) -> None:
@@ -60,6 +67,8 @@ def work(number: int) -> None:
         except Exception:
             say(f"{LINES[i]} failed: {traceback.format_exc()}")
             sys.exit(1)
+        finally:
+            ENDED[i] = True
 
 
 if __name__ == "__main__":
@@ -76,7 +85,7 @@ if __name__ == "__main__":
     same_forms()
     say(f"{len(LINES)} lines, images read")
     context = multiprocessing.get_context("fork")
-    NEXT = context.Value("i", 0)
+    NEXT, ENDED = context.Value("i", 0), context.Array("b", len(LINES))
     failed, workers = 0, []
     for i in range(asked.processes):
         workers.append(context.Process(target=work, args=(i,)))

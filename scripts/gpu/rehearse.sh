@@ -20,7 +20,7 @@ OUT=$scratch/first bash "$tools/first.sh"
 rm -r "$scratch/gpu/1" && mv "$scratch/away/2" "$scratch/gpu/"
 OUT=$scratch/pair bash "$tools/train.sh" 600
 OUT=$scratch/rates bash "$tools/rates.sh" 2 2 cifar10-few/coded-s0 cifar10-few/plain-s0
-printf 'train cifar10-few %s\n' coded-s0 coded-mu0-s0 no-such-run plain-s0 > "$scratch/list"
+{ printf 'train cifar10-few %s\n' coded-s0 coded-mu0-s0 no-such-run plain-s0; echo evaluate cifar10-few coded-s0-rehearsal; } > "$scratch/list"
 OUT=$scratch/many bash "$tools/many.sh" 600 2 "$scratch/list"
 mkdir "$scratch/back"
 for what in pair/results pair/weights many/results many/weights; do
@@ -29,7 +29,7 @@ done
 find "$scratch/back" -type f | sed "s,$scratch/back/,," | sort
 for file in results/cifar10-60-epochs/{training,accuracy,early,specialisation,binary}-coded-tiny-s0.json \
 	results/cifar10-60-epochs/{training,accuracy,binary}-plain-tiny-s0.json \
-	results/cifar10-few/training-{coded,coded-mu0,plain}-s0-rehearsal.json \
+	results/cifar10-few/{training-{coded,coded-mu0,plain},exits-coded}-s0-rehearsal.json \
 	weights/cifar10-60-epochs-{coded,plain}-tiny-s0.safetensors weights/cifar10-few-plain-s0-rehearsal.safetensors; do
 	[ -f "$scratch/back/data/$file" ] || { echo "missing: data/$file"; exit 1; }
 done

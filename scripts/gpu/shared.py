@@ -5,36 +5,64 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
 from filelock import FileLock
+from PIL import Image
+from strips import in_order
+from torch import Tensor
 
-from coded_resnext.data.sets import has_partner, load_images, out_of_distribution
+from coded_resnext.data.sets import CONSTANTS, PARTNERS, ImageSet, has_partner
 from coded_resnext.network import forms
 from coded_resnext.network.model import CodedResNeXt
-from coded_resnext.reproduction.measure.ship import file_weights
 from coded_resnext.reproduction.measure.stages import evaluate_run
 from coded_resnext.reproduction.records.presets import EvaluationParameters
+from coded_resnext.reproduction.records.records import read_record
 from coded_resnext.training import epochs, fit
 from coded_resnext.training import run as trained
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder, shipped_checkpoint
 
-STAGES_HERE = ("accuracy", "early", "binary", "specialisation", "subnetworks", "exits")
+LIGHT = ("accuracy", "early", "binary", "specialisation")  # seconds each, "subnetworks" and "exits" a minute
+STAGES_HERE = (*LIGHT, "subnetworks", "exits")
 
 
 def read_images(data_sets: set[str]) -> None:
-    """Read these data sets now; all runs of this process and of those forked from it share the images."""
-    read = functools.lru_cache(lambda name, split, size: load_images(name, split, image_size=size))
-    read_foreign = functools.lru_cache(lambda name, size: out_of_distribution(name, image_size=size))
+    """Read these data sets now, from their strips; all runs of this process and of those forked from it share them.
+
+    Decoding a strip is a hundred times faster than reading its images' files.
+    """
+    strips = Path(os.environ["GPU_STRIPS"])
+    read = functools.lru_cache(lambda name, split: image_set(strips, name, split))
     # No seed draws the split of an image folder, and CIFAR's images have one size.
-    fit.load_images = trained.load_images = lambda name, split, *, image_size=0, seed=0: read(name, split, image_size)
-    trained.out_of_distribution = lambda name, *, image_size: read_foreign(name, image_size)
+    fit.load_images = trained.load_images = lambda name, split, *, image_size=0, seed=0: read(name, split)
+    trained.out_of_distribution = lambda name, *, image_size: (
+        read(PARTNERS[name], "test") if has_partner(name) else None
+    )
     for name in sorted(data_sets):
-        size = read(name, "train", 0).image_size
-        read(name, "test", 0)
+        read(name, "train")
+        read(name, "test")
         if has_partner(name):
-            read_foreign(name, size)
+            read(PARTNERS[name], "test")
+
+
+def image_set(strips: Path, name: str, split: str) -> ImageSet:
+    """What `load_images` gives for the image folder that these strips are of."""
+    found = in_order(strips / name / split)
+    classes = [torch.cat([pixels_of(path) for path in paths]) for paths in found.values()]
+    pixels = torch.cat(classes)
+    labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(images) for images in classes]))
+    return ImageSet(name, labels, tuple(found), *CONSTANTS[name], pixels.shape[-1], pixels)
+
+
+def pixels_of(path: Path) -> Tensor:
+    """The images of one strip, (n, 3, H, W) uint8."""
+    with Image.open(path) as strip:
+        array = np.array(strip.convert("RGB"))
+    side = array.shape[1]
+    return torch.from_numpy(array).view(-1, side, side, 3).permute(0, 3, 1, 2).contiguous()
 
 
 def same_forms() -> None:
@@ -50,25 +78,18 @@ def same_forms() -> None:
             if not path.exists():
                 path.write_text(measured(model, image_size, batch_size, precision, backward=backward))
         form = path.read_text()
-        for name in model.block_names:
-            model.get_submodule(name).dense = form == "dense"
+        forms.use_form(model, form)
         return form
 
     epochs.use_faster_form = trained.use_faster_form = use_same_form
 
 
-def evaluate_everything(preset: str, run: str) -> Iterator[tuple[str, float]]:
-    """Make every record that a run's kind has, and file its weights; names what was done and its seconds."""
-    checkpoint = load_checkpoint(run_folder(preset, run))
-    if checkpoint is None:
-        checkpoint = shipped_checkpoint(f"{preset}-{run}")
-    else:
-        begun = time.perf_counter()
-        file_weights(preset, run)
-        yield "weights", time.perf_counter() - begun
-    for stage in STAGES_HERE:
+def evaluate_stages(preset: str, run: str, stages: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Make what is missing of a run's records of these stages; names each stage and its seconds."""
+    checkpoint = load_checkpoint(run_folder(preset, run)) or shipped_checkpoint(f"{preset}-{run}")
+    for stage in stages:
         if stage == "exits" and not checkpoint.description.parameters["holdout"]:
             continue  # nothing to calibrate with
         begun = time.perf_counter()
-        evaluate_run(stage, run, checkpoint, EvaluationParameters(preset))
-        yield stage, time.perf_counter() - begun
+        if evaluate_run(stage, run, checkpoint, EvaluationParameters(preset), read_record(preset, stage, run)):
+            yield stage, time.perf_counter() - begun

@@ -36,6 +36,14 @@ def pack(folder: Path, target: Path) -> int:
     return count
 
 
+def in_order(strips: Path) -> dict[str, list[Path]]:
+    """The strips of one split by class, sorted as an image folder's are."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(strips.glob("*.webp"), key=lambda path: int(path.stem.rsplit("-", 1)[1])):
+        found.setdefault(path.stem.rsplit("-", 1)[0], []).append(path)
+    return dict(sorted(found.items()))
+
+
 def unpack_strip(path: Path, target: Path) -> int:
     """One strip to its image files; returns how many."""
     label, number = path.stem.rsplit("-", 1)

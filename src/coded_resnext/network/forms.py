@@ -47,9 +47,14 @@ def use_faster_form(
             for name, times in _time_forms(*shape, batch_size, precision, device, backward).items():
                 seconds[name] += count * statistics.median(times)
         form = min(seconds, key=seconds.__getitem__)
+    use_form(model, form)
+    return form
+
+
+def use_form(model: CodedResNeXt, form: str) -> None:
+    """Let all blocks compute conv2 as "grouped" or "dense"."""
     for name in model.block_names:
         model.get_submodule(name).dense = form == "dense"
-    return form
 
 
 def _time_forms(
