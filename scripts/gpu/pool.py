@@ -81,6 +81,7 @@ if __name__ == "__main__":
     LINES = [line for line in sys.stdin.read().splitlines() if line and line[0] != "#"]
     LOGS = os.environ.get("GPU_LOGS", ".")
     torch._inductor.config.triton.cudagraphs = bool(os.environ.get("GPU_GRAPHS"))
+    torch.set_num_threads(1)  # a process that has computed on several must not be forked
     read_images({load_preset(line.split()[1]).data for line in LINES})
     same_forms()
     say(f"{len(LINES)} lines, images read")

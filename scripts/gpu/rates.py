@@ -123,6 +123,7 @@ def guarded(number: int) -> None:
 if __name__ == "__main__":
     PROCESSES, SECONDS, RUNS = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
     GRAPHS = bool(os.environ.get("GPU_GRAPHS"))
+    torch.set_num_threads(1)  # a process that has computed on several must not be forked
     same_forms()
     context = multiprocessing.get_context("fork")
     COMPILED, TOGETHER = context.Event(), context.Barrier(PROCESSES)
