@@ -23,7 +23,7 @@ keep() {
 unpack() {
 	for set in "$work"/strips/cifar*; do
 		name=$(basename "$set")
-		[ -d "$CODED_RESNEXT_DATA/$name/test" ] || $python "$here/strips.py" unpack "$set" "$CODED_RESNEXT_DATA/$name"
+		[ -d "$CODED_RESNEXT_DATA/$name/train" ] || $python "$here/strips.py" unpack "$set" "$CODED_RESNEXT_DATA/$name"
 	done
 }
 

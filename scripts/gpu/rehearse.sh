@@ -29,7 +29,7 @@ done
 find "$scratch/back" -type f | sed "s,$scratch/back/,," | sort
 for file in results/cifar10-60-epochs/{training,accuracy,early,specialisation,binary}-coded-tiny-s0.json \
 	results/cifar10-60-epochs/{training,accuracy,binary}-plain-tiny-s0.json \
-	results/cifar10-few/{training-{coded,coded-mu0,plain},exits-coded}-s0-rehearsal.json \
+	results/cifar10-few/training-{coded,coded-mu0,plain}-s0-rehearsal.json \
 	weights/cifar10-60-epochs-{coded,plain}-tiny-s0.safetensors weights/cifar10-few-plain-s0-rehearsal.safetensors; do
 	[ -f "$scratch/back/data/$file" ] || { echo "missing: data/$file"; exit 1; }
 done
