@@ -2,8 +2,8 @@
 
     python pool.py PROCESSES [-p KEY=VALUE ...] < LINES
 
-A line is `train PRESET RUN`, which files the weights and makes the records that take seconds, or `evaluate PRESET RUN`,
-which makes all of them, of the weights that are shipped where nothing is being trained. Everything is resumable: the
+A line is `train PRESET RUN`, which makes the records that take seconds, or `evaluate PRESET RUN`, which makes all of them,
+of the weights that are shipped where nothing was trained; both file the run's weights. Everything is resumable: the
 same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
 """
 
@@ -20,7 +20,6 @@ import torch
 import yaml
 from shared import LIGHT, STAGES_HERE, evaluate_stages, read_images, same_forms
 
-from coded_resnext.reproduction.measure.ship import file_weights
 from coded_resnext.reproduction.measure.train import train
 from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.training.parameters import TrainingParameters, build, to_plain
@@ -43,7 +42,6 @@ def do(what: str, preset: str, run: str) -> None:
         record = train(build(TrainingParameters, parameters, run))
         numbers = ", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items())
         say(f"{preset}/{run}: {numbers}; {time.perf_counter() - begun:.0f} s")
-        file_weights(preset, run)
     else:
         trained = f"train {preset} {run.removesuffix(REHEARSAL)}"
         while trained in LINES and not ENDED[LINES.index(trained)]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from coded_resnext.data.sets import CONSTANTS, PARTNERS, ImageSet, has_partner
 from coded_resnext.network import forms
 from coded_resnext.network.model import CodedResNeXt
+from coded_resnext.reproduction.measure.ship import file_weights
 from coded_resnext.reproduction.measure.stages import evaluate_run
 from coded_resnext.reproduction.records.presets import EvaluationParameters
 from coded_resnext.reproduction.records.records import read_record
@@ -85,8 +86,12 @@ def same_forms() -> None:
 
 
 def evaluate_stages(preset: str, run: str, stages: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """Make what is missing of a run's records of these stages; names each stage and its seconds."""
-    checkpoint = load_checkpoint(run_folder(preset, run)) or shipped_checkpoint(f"{preset}-{run}")
+    """File a run's weights and make what its records of these stages lack; names each stage and its seconds."""
+    checkpoint = load_checkpoint(run_folder(preset, run))
+    if checkpoint is None:
+        checkpoint = shipped_checkpoint(f"{preset}-{run}")
+    else:
+        file_weights(preset, run)
     for stage in stages:
         if stage == "exits" and not checkpoint.description.parameters["holdout"]:
             continue  # nothing to calibrate with
