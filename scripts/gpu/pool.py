@@ -2,9 +2,9 @@
 
     python pool.py PROCESSES [-p KEY=VALUE ...] < LINES
 
-A line is `train PRESET RUN`, which makes the records that take seconds, or `evaluate PRESET RUN`, which makes all of them,
-of the weights that are shipped where nothing was trained; both file the run's weights. Everything is resumable: the
-same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
+A line is `train PRESET RUN`, which makes the records that take seconds, or `evaluate PRESET RUN`, which makes all of
+them, of the weights that are shipped where nothing was trained; both file the run's weights. Everything is resumable:
+the same lines go on where a pool was stopped. The processes are forked: they share the images, which are read once.
 """
 
 from __future__ import annotations
