@@ -32,6 +32,8 @@ def record_script():
 def test_rates_of_processes_side_by_side():
     text = "a/b: 20 images/s, compiled in 9 s\n=== turns: 2 processes, 41 images/s together\nat 3 s\n=== served: failed"
     assert record_script().summed_rates(text) == [{"how": "turns", "processes": 2, "images_per_second": 41}]
+    alone = "=== alone: a/b, 17 images/s, 7.0 ms of CPU time a step"
+    assert record_script().summed_rates(alone) == [{"how": "alone", "processes": 1, "images_per_second": 17}]
 
 
 def test_operations_make_up_the_step_and_kernels_are_parts_of_them():

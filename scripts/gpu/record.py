@@ -112,19 +112,23 @@ def card(folder: Path, name: str, beside: str | None) -> None:
 
 def rates(file: Path, name: str, beside: str) -> None:
     """One record of how fast small runs train side by side on a card."""
-    rows = summed_rates(file.read_text())
+    text = file.read_text()
+    rows = summed_rates(text)
+    kernels = re.search(r"=== a step's kernels: (\S+) ms in (\d+)", text)
+    metrics = {"step_kernels_ms": float(kernels[1]), "step_kernels": int(kernels[2])} if kernels else {}
     run = read_record(*_training(beside))
     write_record(
         BENCHMARK, "rates", name, parameters={"beside": beside}, seed=0, checkpoint=None,
-        metrics={f"{row['how']}_images_per_second": row["images_per_second"] for row in rows},
+        metrics={f"{row['how']}_images_per_second": row["images_per_second"] for row in rows} | metrics,
         beginning=Beginning(datetime.fromisoformat(run["started"]), time.perf_counter(), run["environment"]),
         seconds=0.0, points=rows,
     )  # fmt: skip
 
 
 def summed_rates(text: str) -> list[dict[str, Any]]:
-    """Rows `how`, `processes`, `images_per_second` of all of them together."""
+    """Rows `how`, `processes`, `images_per_second` of all of them together; and of one alone."""
     found = re.findall(r"=== (\S+): (\d+) processes, (\d+) images/s together", text)
+    found += [("alone", "1", sum_) for sum_ in re.findall(r"=== alone: \S+, (\d+) images/s", text)]
     return [{"how": how, "processes": int(count), "images_per_second": int(sum_)} for how, count, sum_ in found]
 
 

@@ -23,6 +23,8 @@ NAMES = {
     "concatenated": r"coded-concatenated-s\d+", "small plain": r"plain-narrow-s\d+",
     "dropping alone": r"coded-raw-mu0-s\d+", "random": r"coded-random-s\d+", "permuted": r"coded-permuted-s\d+",
 }  # fmt: skip
+DECAYS = ("0.001", "0.002", "0.004")
+NAMES |= {f"decay {decay}": rf"plain-decay{re.escape(decay)}-s\d+" for decay in DECAYS}
 CUT = "mean average precision, own codeword less"
 
 
@@ -48,6 +50,16 @@ def recompute(folder):
 
     def accuracy(kind):
         return runs("accuracy", kind, lambda record: (record["metrics"]["accuracy"], "softmax"))
+
+    def best_on_held_out():
+        means = {}
+        for decay in ("", *DECAYS):
+            name = f"plain-decay{decay}" if decay else "plain"
+            found = [json.loads(path.read_text()) for path in sorted(folder.glob(f"training-{name}-s[0-9].json"))]
+            held = [record["history"][-1]["accuracy"] for record in found if record["parameters"]["holdout"]]
+            if held:
+                means[f"decay {decay}" if decay else "plain"] = np.mean(held)
+        return max(means, key=means.get) if len(means) > 1 else None
 
     def decoder(kind, place):
         return runs("early", kind, lambda r: (r["curves"][place]["accuracy"], r["curves"][place]["block"]))
@@ -128,6 +140,11 @@ def recompute(folder):
     less("accuracy gained by the coding loss", coded, no_loss, 0.0)
     less("accuracy gained by normalising and dropping", no_loss, plain, 0.0)
     less("accuracy gained by dropping alone", accuracy("dropping alone"), plain, 0.0)
+    chosen = best_on_held_out()
+    if chosen:
+        by, decayed = "the weight decay that held-out images choose", accuracy(chosen)
+        less(f"accuracy gained by {by}, plain", decayed, plain, 0.0)
+        less(f"coded is better than plain with {by}", coded, decayed, 0.0)
     whole, inactive, active = (
         without("coded", "inactive", False),
         without("coded", "inactive"),

@@ -15,12 +15,23 @@ from ..records.paper import SAME_IN_PAPER
 from ..records.presets import load_preset
 from ..records.records import Record, read_stage
 from .again import presets_once
-from .claims import CODED, DROPPING_ALONE, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims, is_narrower_plain
-from .headlines import SHOWN_PRESETS, headline_cell
+from .claims import (
+    CODED,
+    DROPPING_ALONE,
+    NO_DROPPING,
+    NO_LOSS,
+    NOT_RUN,
+    PLAIN,
+    claims,
+    is_decayed_plain,
+    is_narrower_plain,
+)
+from .headlines import SHOWN_PRESETS, compared_with, headline_cell, paper_column
 from .regimes import what_held
 from .text import as_markdown
 
 SMALL_PLAIN = "plain, narrower"
+DECAYED_PLAIN = "plain, another weight decay"
 UP = "../.."  # from docs/claims to the repository's root
 ARCHITECTURES = "architectures"  # the folder of records that belong to no preset
 
@@ -34,7 +45,8 @@ class Page(NamedTuple):
         says: where the paper says it, in our words.
         rows: of `claims`.
         stages: whose records are behind them.
-        kinds: of the runs of these records, see `run_kinds`; SMALL_PLAIN for any narrower plain network.
+        kinds: of the runs of these records, see `run_kinds`; SMALL_PLAIN for any narrower plain network, DECAYED_PLAIN
+            for one with any other weight decay.
         notebook: that computes and shows it.
         item: its figure or table in figures/<preset>/.
         change: what would change the verdict.
@@ -67,14 +79,18 @@ PAGES = (
         "what-accuracy-owes", "What coding gains, the coding loss gains",
         "Figure 5, on CIFAR-100: the softmax is better with the coding loss than without. The rest is ours: a coded "
         "network without it is normalised and drops branches all the same, so that the gain over the plain network "
-        "is that of the loss, and that of normalising and dropping. Where there are runs with dropping alone, they "
-        "tell whether any regulariser would gain it.",
+        "is that of the loss, and that of normalising and dropping. Where there are runs with dropping alone, or of "
+        "plain networks with more weight decay, they tell whether any regulariser would gain it. The coded network's "
+        "weight decay was not chosen.",
         (
             "accuracy gained by the coding loss", "accuracy gained by normalising and dropping",
             "accuracy gained by dropping alone",
+            "accuracy gained by the weight decay that held-out images choose, plain",
+            "coded is better than plain with the weight decay that held-out images choose",
         ),
-        ("accuracy",), (CODED, NO_LOSS, PLAIN, DROPPING_ALONE), "08_ablations", "figure-5-coding-loss-weight",
-        "A coding loss that gains nothing, or dropping without it that gains as much.",
+        ("accuracy",), (CODED, NO_LOSS, PLAIN, DROPPING_ALONE, DECAYED_PLAIN), "08_ablations",
+        "figure-5-coding-loss-weight",
+        "A coding loss that gains nothing, or another regulariser that gains as much.",
     ),
     Page(
         "specialisation", "Branches work for their own classes",
@@ -220,7 +236,7 @@ def full_table() -> str:
     """All claims beside the records of the presets that are shown, as Markdown."""
     tables = {preset: claims(preset).set_index("claim") for preset in SHOWN_PRESETS}
     run = {preset: table for preset, table in tables.items() if table["runs"].notna().any()}
-    return _beside({load_preset(preset).title: table for preset, table in run.items()})
+    return _beside(run)
 
 
 def claim_pages() -> dict[str, str]:
@@ -249,8 +265,7 @@ def _page(page: Page) -> str:
         if table["ours"].notna().any():
             measured[preset] = table
     if measured:
-        titles = {preset: load_preset(preset).title if page.stages else "counted" for preset in measured}
-        parts += ["**Ours.**", _beside({titles[preset]: table for preset, table in measured.items()})]
+        parts += ["**Ours.**", _beside(measured, "" if page.stages else "counted")]
     else:
         parts.append("**Ours.** Not run: no preset has records of such runs.")
     parts.append(f"**What would change the verdict.** {page.change}")
@@ -260,17 +275,24 @@ def _page(page: Page) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _beside(tables: dict[str, pd.DataFrame]) -> str:
-    """Claims of several presets, by title, as Markdown, less those that none has run."""
+def _beside(tables: dict[str, pd.DataFrame], head: str = "") -> str:
+    """Claims of several presets as Markdown, under their titles or `head`, less those that none has run.
+
+    The paper's numbers on a data set stand before the first preset that is compared with them.
+    """
     every = pd.concat(list(tables.values()))
     every = every[~every.index.duplicated()]
-    columns: dict[str, pd.Series] = {"kind": every["row"], "paper": every["paper"]}
-    for head, table in tables.items():
+    columns: dict[str, pd.Series] = {"kind": every["row"]}
+    ours = []
+    for preset, table in tables.items():
+        told = load_preset(preset)
+        columns.setdefault(paper_column(compared_with(told.data)), table["paper"])
         most = table["runs"].max()
-        of = "" if pd.isna(most) else f" (n = {most})"
-        columns[f"{head}{of}"] = pd.Series({claim: headline_cell(row, most) for claim, row in table.iterrows()})
-    rows = pd.DataFrame(columns, index=every.index).fillna(NOT_RUN)
-    return as_markdown(rows[(rows.iloc[:, 2:] != NOT_RUN).any(axis=1)].reset_index(names="claim"))
+        ours.append((head or told.title) + ("" if pd.isna(most) else f" (n = {most})"))
+        columns[ours[-1]] = pd.Series({claim: headline_cell(row, most) for claim, row in table.iterrows()})
+    rows = pd.DataFrame(columns, index=every.index)
+    rows[ours] = rows[ours].fillna(NOT_RUN)
+    return as_markdown(rows[(rows[ours] != NOT_RUN).any(axis=1)].fillna("").reset_index(names="claim"))
 
 
 def _presets() -> list[str]:
@@ -291,7 +313,8 @@ def _behind(page: Page, preset: str) -> dict[str, list[Record]]:
 
 
 def _behind_it(kind: str, page: Page) -> bool:
-    return kind in page.kinds or (SMALL_PLAIN in page.kinds and is_narrower_plain(kind))
+    narrower, decayed = SMALL_PLAIN in page.kinds, DECAYED_PLAIN in page.kinds
+    return kind in page.kinds or (narrower and is_narrower_plain(kind)) or (decayed and is_decayed_plain(kind))
 
 
 def _source(page: Page, preset: str, table: pd.DataFrame, records: dict[str, list[Record]]) -> str:

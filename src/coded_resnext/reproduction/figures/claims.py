@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from ..records.answers import SOFTMAX, Answers, answers, removal_condition
 from ..records.intervals import Estimate, difference, of_classes, rate
 from ..records.kinds import run_kinds
-from ..records.paper import SAME_IN_PAPER, paper
+from ..records.paper import EXPECTED, NETWORK_SIZES, SAME_IN_PAPER, paper
 from ..records.presets import load_preset
 from ..records.records import Record, metric, piece, read_stage
 from .tables import removal_means
@@ -60,7 +61,7 @@ class _Theirs(NamedTuple):
 
 
 def claims(preset: str, *repetitions: str) -> pd.DataFrame:
-    """The paper's main claims on CIFAR-10 beside what the records of a preset say.
+    """The paper's main claims beside what the records of a preset say; its numbers on the preset's data or CIFAR-10.
 
     There are four kinds of row. A *level* is a number, which may well differ on other data or a smaller network. A
     *claim* says which of two numbers is larger and could have failed: "agrees" when all of the 95 % interval of the
@@ -114,14 +115,15 @@ def ablation_claims(preset: str) -> pd.DataFrame:
 
 
 def _ablation_claims(records: _Records) -> pd.DataFrame:
-    theirs = paper("exponent").set_index("exponent")["value"]
+    numbers, other = records.paper("exponent")
+    theirs = numbers.set_index("exponent")["value"]
     gained = theirs[4] - theirs[2]
     precision = [records.controls(kind, "own codeword") for kind in (CODED, "coded, branch_sum=concatenated")]
     rows = [
         *_dropping_claims(records),
         *_coding_loss_claims(records),
         _accuracies(
-            "accuracy, exponent 4 less exponent 2", CLAIM, _Theirs(f"{gained:+.1f}", gained),
+            "accuracy, exponent 4 less exponent 2", CLAIM, _theirs(f"{gained:+.1f}", gained, other),
             records.accuracy(CODED), records.accuracy("coded, exponent=2.0"),
         ),
         _classes("mean average precision lost by concatenation", CLAIM, _Theirs("fails"), records, *precision),
@@ -134,14 +136,30 @@ def is_narrower_plain(kind: str) -> bool:
     return kind.startswith("plain, ") and "width" in kind
 
 
+def is_decayed_plain(kind: str) -> bool:
+    """Whether runs of a kind are of the plain network with another weight decay than the preset's."""
+    return kind.startswith("plain, weight_decay=")
+
+
 class _Records:
     """What the records of presets of the same kinds of runs have, by kind."""
 
     def __init__(self, *presets: str) -> None:
+        self.data = load_preset(presets[0]).data
         self.stages: dict[str, list[tuple[str, Record]]] = {}
-        for stage in ("accuracy", "specialisation", "binary", "early"):
+        for stage in ("training", "accuracy", "specialisation", "binary", "early"):
             records = [record for preset in presets for record in read_stage(preset, stage)]
             self.stages[stage] = list(zip(run_kinds(records), records, strict=True))
+
+    def paper(self, item: str) -> tuple[pd.DataFrame, str]:
+        """The paper's numbers on our data, or what is nearest to it; and " of …" where they are of other data.
+
+        Of data that the paper does not have CIFAR-10 is expected, which is what ImageNet, some of whose figures show
+        ranges alone, is compared with too.
+        """
+        numbers = paper(item, self.data if self.data == "cifar100" else "cifar10")
+        data_set = numbers["data_set"].iloc[0]
+        return numbers, "" if data_set == SAME_IN_PAPER.get(self.data, EXPECTED) else f" of {data_set}"
 
     def of(self, stage: str, kind: str) -> Iterator[Record]:
         return (record for there, record in self.stages[stage] if there == kind)
@@ -149,6 +167,14 @@ class _Records:
     def small_plain(self) -> str:
         """The kind of the plain network narrower than the preset's; where there is none, one that has no runs."""
         return next((kind for kind, _ in self.stages["binary"] if is_narrower_plain(kind)), "plain, width")
+
+    def chosen_decay(self) -> str:
+        """The kind of plain runs whose weight decay is best on held-out images; empty where one only was tried."""
+        tried: dict[str, list[float]] = {}
+        for kind, record in self.stages["training"]:
+            if (kind == PLAIN or is_decayed_plain(kind)) and record["parameters"]["holdout"]:
+                tried.setdefault(kind, []).append(piece(record, "history")[-1]["accuracy"])
+        return max(tried, key=lambda kind: fmean(tried[kind])) if len(tried) > 1 else ""
 
     def images(self, stage: str) -> int:
         return int(metric(self.stages[stage][0][1], "images"))
@@ -215,13 +241,14 @@ def _frame(rows: Sequence[Claim]) -> pd.DataFrame:
 
 
 def _accuracy_claims(records: _Records) -> list[Claim]:
-    numbers = paper("table-2", "cifar10").set_index("network")["value"]
+    read, other = records.paper("table-2")
+    numbers = read.set_index("network")["value"]
     coded, plain = records.accuracy(CODED), records.accuracy(PLAIN)
     gained = numbers["coded"] - numbers["plain"]
-    theirs = _Theirs(f"{gained:+.2f}", gained)
+    theirs = _theirs(f"{gained:+.2f}", gained, other)
     return [
-        _level("accuracy, coded", _number(numbers["coded"], ".2f"), coded),
-        _level("accuracy, plain", _number(numbers["plain"], ".2f"), plain),
+        _level("accuracy, coded", _theirs(f"{numbers['coded']:.2f}", numbers["coded"], other), coded),
+        _level("accuracy, plain", _theirs(f"{numbers['plain']:.2f}", numbers["plain"], other), plain),
         _accuracies("coded minus plain: nothing is lost", CLAIM, theirs, coded, plain, MARGIN),
         _accuracies("coded is better than plain", CLAIM, theirs, coded, plain),
     ]
@@ -230,10 +257,11 @@ def _accuracy_claims(records: _Records) -> list[Claim]:
 def _owed_accuracy_claims(records: _Records) -> list[Claim]:
     """What coded less plain is made of: the coding loss, and normalising and dropping, which is all else.
 
-    And dropping alone, in presets that have such runs.
+    And dropping alone, and another regulariser instead, in presets that have such runs.
     """
-    read = paper("figure-5").query("network == 'coded' and decoder == 'softmax'").set_index("mu")["value"]
-    theirs = _Theirs(f"~{read[6] - read[0]:+.1f} of CIFAR-100")
+    numbers, other = records.paper("figure-5")
+    read = numbers.query("network == 'coded' and decoder == 'softmax'").set_index("mu")["value"]
+    theirs = _theirs(f"~{read[6] - read[0]:+.1f}", read[6] - read[0], other)
     coded, without_loss, plain = map(records.accuracy, (CODED, NO_LOSS, PLAIN))
     rows = [
         _accuracies("accuracy gained by the coding loss", CLAIM, theirs, coded, without_loss),
@@ -241,23 +269,34 @@ def _owed_accuracy_claims(records: _Records) -> list[Claim]:
     ]
     if dropping := records.accuracy(DROPPING_ALONE):
         rows.append(_accuracies("accuracy gained by dropping alone", CLAIM, _Theirs(), dropping, plain))
+    if decayed := records.accuracy(records.chosen_decay()):
+        by = "the weight decay that held-out images choose"
+        rows += [
+            _accuracies(f"accuracy gained by {by}, plain", CLAIM, _Theirs(), decayed, plain),
+            _accuracies(f"coded is better than plain with {by}", CLAIM, _Theirs(), coded, decayed),
+        ]
     return rows
 
 
 def _removal_claims(records: _Records) -> list[Claim]:
-    read = paper("figure-2a", "cifar10")
+    read, other = records.paper("figure-2a")
     numbers = read.set_index(["set", "removed"])["value"]
     last = read["removed"].max()
     whole, inactive, active = numbers["inactive", 0], numbers["inactive", last], numbers["active", last]
+    sizes = dict(zip(SAME_IN_PAPER.values(), NETWORK_SIZES[::2], strict=True))[read["data_set"].iloc[0]]
+    some = "" if last == sizes.num_branches - sizes.num_active else f" without {last}"  # its figure ends before all
     none, no_inactive, no_active = _removals(records, CODED)
     without_loss = _removals(records, NO_LOSS)
     return [
-        _level("accuracy without a block's inactive branches", _read(inactive), no_inactive),
-        _level("accuracy without its active branches", _read(active), no_active),
-        _accuracies("removing inactive branches gains", CLAIM, _read(inactive - whole), no_inactive, none),
-        _accuracies("removing active branches loses", CHECK, _read(whole - active), none, no_active),
+        _level("accuracy without a block's inactive branches", _read(inactive, some + other), no_inactive),
+        _level("accuracy without its active branches", _read(active, other), no_active),
         _accuracies(
-            "removing active branches hurts more than inactive", CLAIM, _read(inactive - active), no_inactive, no_active
+            "removing inactive branches gains", CLAIM, _read(inactive - whole, some + other), no_inactive, none
+        ),
+        _accuracies("removing active branches loses", CHECK, _read(whole - active, other), none, no_active),
+        _accuracies(
+            "removing active branches hurts more than inactive", CLAIM, _read(inactive - active, some + other),
+            no_inactive, no_active,
         ),
         _accuracies(
             "without a coding loss, removing the same inactive branches loses", CLAIM, _Theirs(),
@@ -276,16 +315,16 @@ def _removals(records: _Records, kind: str) -> tuple[list[Answers], list[Answers
 
 
 def _binary_claims(records: _Records) -> list[Claim]:
-    read = paper("figure-2b")
+    read, other = records.paper("figure-2b")
     here, foreign = (read[read["negatives"] == f"{where} distribution"] for where in ("in", "out of"))
     precision = here[here["metric"].str.endswith("precision")]["value"]
     recall = here[here["metric"].str.endswith("recall")]["value"]
     name = "binary classifiers, mean"
     rows = [
-        ("precision", _range(precision), "precision", 1.0),
-        ("recall", _range(recall), "recall", 1.0),
+        ("precision", _range(precision, other), "precision", 1.0),
+        ("recall", _range(recall, other), "recall", 1.0),
         ("average precision", _Theirs(), "average_precision", 100.0),
-        ("precision against foreign images", _range(foreign["value"]), "precision_out", 1.0),
+        ("precision against foreign images", _range(foreign["value"], other), "precision_out", 1.0),
     ]
     return [
         _classes(f"{name} {what}", LEVEL, theirs, records, records.points(CODED, column, scale))
@@ -294,15 +333,17 @@ def _binary_claims(records: _Records) -> list[Claim]:
 
 
 def _early_claims(records: _Records) -> list[Claim]:
-    numbers = paper("figure-4", "cifar10")["value"].tolist()  # in network order, the softmax last
+    read, other = records.paper("figure-4")
+    numbers = read["value"].tolist()  # in network order, the softmax last
     first, last, softmax = (records.decoding(CODED, place) for place in (0, -2, -1))
     return [
-        _level("early decoding by the first coded block", _read(numbers[0]), first),
-        _level("early decoding by the last coded block", _read(numbers[-2]), last),
+        _level("early decoding by the first coded block", _read(numbers[0], other), first),
+        _level("early decoding by the last coded block", _read(numbers[-2], other), last),
         _accuracies(
-            "decoding improves from the first block to the last", CHECK, _read(numbers[-2] - numbers[0]), last, first
+            "decoding improves from the first block to the last", CHECK, _read(numbers[-2] - numbers[0], other),
+            last, first,
         ),
-        _level("softmax of the same runs", _read(numbers[-1]), softmax),
+        _level("softmax of the same runs", _read(numbers[-1], other), softmax),
         *(
             _accuracies(
                 f"early decoding by the {which} coded block beats a linear probe of the plain network's",
@@ -354,17 +395,18 @@ def _codeword_claims(records: _Records) -> list[Claim]:
 
 
 def _dropping_claims(records: _Records) -> list[Claim]:
-    read = paper("figure-6").set_index(["p_drop", "metric"])["value"]
+    numbers, other = records.paper("figure-6")
+    read = numbers.set_index(["p_drop", "metric"])["value"]
     gained = read[0.1, "lowest precision"] - read[0.0, "highest precision"]
     kept = read[0.1, "accuracy"] - read[0.0, "accuracy"]
     with_dropping, without = (records.points(kind, "precision") for kind in (CODED, NO_DROPPING))
-    theirs = _Theirs(f"~{gained:.0f} or more", gained, exact=False)
+    theirs = _theirs(f"~{gained:.0f} or more", gained, other, exact=False)
     return [
         _classes(
             "binary precision gained by branch dropping", CLAIM, theirs, records, with_dropping, without
         ),
         _accuracies(
-            "branch dropping costs no accuracy", CLAIM, _Theirs(f"{kept:+.2f}", kept),
+            "branch dropping costs no accuracy", CLAIM, _theirs(f"{kept:+.2f}", kept, other),
             records.accuracy(CODED), records.accuracy(NO_DROPPING), MARGIN,
         ),
     ]  # fmt: skip
@@ -372,20 +414,23 @@ def _dropping_claims(records: _Records) -> list[Claim]:
 
 def _coding_loss_claims(records: _Records) -> list[Claim]:
     """Of the last coded block as a decoder; the paper's numbers are of CIFAR-100, where chance is 1 %."""
-    read = paper("figure-5").query("network == 'coded' and decoder == 'block 9'").set_index("mu")["value"]
+    numbers, other = records.paper("figure-5")
+    read = numbers.query("network == 'coded' and decoder == 'block 9'").set_index("mu")["value"]
     trained, without = (records.decoding(kind, -2) for kind in (CODED, NO_LOSS))
     return [
-        _level("decoding by the last block without a coding loss", _Theirs(f"~{read[0]:.0f} of CIFAR-100"), without),
+        _level(
+            "decoding by the last block without a coding loss", _theirs(f"~{read[0]:.0f}", read[0], other), without
+        ),
         _accuracies(
             "decoding by the last block gained by the coding loss", CHECK,
-            _Theirs(f"~{read[6] - read[0]:.0f} of CIFAR-100"), trained, without,
+            _theirs(f"~{read[6] - read[0]:.0f}", read[6] - read[0], other), trained, without,
         ),
     ]  # fmt: skip
 
 
 def _size_claims(data: str) -> list[Claim]:
     """"At least 60 % fewer parameters", of the paper's network for the data set, by both ways of counting."""
-    data_set = SAME_IN_PAPER.get(data, "CIFAR-10")
+    data_set = SAME_IN_PAPER.get(data, EXPECTED)
     name = f"parameters that one class's path saves, of {data_set}'s network"
     theirs = f"at least {FEWER:.0f}"
     for record in read_stage("architectures", "architecture"):
@@ -436,14 +481,15 @@ def _row(claim: str, row: str, theirs: _Theirs, ours: Estimate | None, margin: f
     )  # fmt: skip
 
 
-def _number(value: float, form: str) -> _Theirs:
-    return _Theirs(f"{value:{form}}", value)
+def _theirs(text: str, effect: float, other: str, exact: bool = True) -> _Theirs:
+    """A number of the paper; one of other data or another removal, as `other` says, is no effect to reckon with."""
+    return _Theirs(text + other, math.nan if other else effect, exact)
 
 
-def _read(value: float) -> _Theirs:
+def _read(value: float, other: str) -> _Theirs:
     """Off a plot."""
-    return _Theirs(f"~{value:.1f}", value)
+    return _theirs(f"~{value:.1f}", value, other)
 
 
-def _range(values: pd.Series) -> _Theirs:
-    return _Theirs(f"~{values.min():.0f} to {values.max():.0f}")
+def _range(values: pd.Series, other: str) -> _Theirs:
+    return _Theirs(f"~{values.min():.0f} to {values.max():.0f}{other}")

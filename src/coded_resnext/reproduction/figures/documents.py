@@ -9,6 +9,7 @@ from ...errors import Refused
 from ...files import write_atomically
 from ..records.presets import preset_path, shipped_presets
 from .again import again_page
+from .by_images import worth_by_images
 from .claim_pages import claim_pages
 from .compute import compute_page, preset_entries
 from .headlines import from_few_images, headline_table, owed
@@ -23,7 +24,8 @@ def documents() -> dict[Path, str]:
         ValueError: a README without a mark.
     """
     readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-    for part, text in (("results", headline_table()), ("owed", owed()), ("few", from_few_images())):
+    made = {"results": headline_table(), "owed": owed(), "images": worth_by_images(), "few": from_few_images()}
+    for part, text in made.items():
         readme = _put(readme, f"<!-- {part} -->", f"<!-- /{part} -->", text, f"README.md has no place for {part}")
     pages = {Path("docs/claims") / name: text for name, text in {**claim_pages(), "again.md": again_page()}.items()}
     presets = {Path("notebooks/presets") / f"{name}.yaml": _with_entries(name) for name in shipped_presets()}

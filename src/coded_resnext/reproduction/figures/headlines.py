@@ -8,13 +8,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..records.kinds import run_kinds
+from ..records.paper import EXPECTED, SAME_IN_PAPER
 from ..records.presets import REFERENCES, load_preset
 from ..records.records import metric, read_stage
 from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
 from .tables import controls_table
 from .text import as_markdown
 
-SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-few", "cifar10-small", "digits")
+SHOWN_PRESETS = ("cifar10", "cifar10-60-epochs", "cifar10-few", "cifar10-small", "digits", "cifar100-small")
 MARKS = {"agrees": "✓", "differs": "✗", "undecided": "?"}
 SHIPPED, NOTHING = "from-shipped", "from-nothing"  # presets of a folder with few images
 SAYS = "percent, or points"
@@ -51,18 +52,31 @@ HEADLINES = (
 
 
 def headline_table() -> str:
-    """Seven claims as Markdown: the paper's number, then ours of each preset that was run."""
+    """Seven claims as Markdown: the paper's number, then ours of each preset that was run; by data set of the paper."""
     columns: dict[str, list[str]] = {}
     for preset in SHOWN_PRESETS:
         table = claims(preset).set_index("claim")
         if not table["runs"].notna().any():
             continue
-        columns.setdefault("paper", [table.loc[row.claim, "paper"] for row in HEADLINES])
+        data_set = compared_with(load_preset(preset).data)
+        table.index = table.index.str.replace(f"of {data_set}'s network", f"of {EXPECTED}'s network")
+        rows = [table.loc[row.claim] for row in HEADLINES]
+        columns.setdefault(paper_column(data_set), [row["paper"] for row in rows])
         most = table["runs"].max()
         head = f"{load_preset(preset).title} (n = {most})"
-        columns[head] = [headline_cell(table.loc[row.claim], most) for row in HEADLINES]
+        columns[head] = [headline_cell(row, most) for row in rows]
     says = [f"[{row.says}](docs/claims/{row.page}.md)" for row in HEADLINES]
     return as_markdown(pd.DataFrame({SAYS: says, **columns}), marked=[SAYS])
+
+
+def compared_with(data: str) -> str:
+    """The paper's data set whose numbers stand beside ours of a data set."""
+    return SAME_IN_PAPER.get(data, EXPECTED)
+
+
+def paper_column(data_set: str) -> str:
+    """The head of the paper's numbers on one of its data sets."""
+    return "paper" if data_set == EXPECTED else f"paper, {data_set}"
 
 
 def headline_cell(row: pd.Series, most: int) -> str:

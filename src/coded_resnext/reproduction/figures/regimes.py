@@ -35,10 +35,10 @@ def what_held(preset: str) -> str:
         for word, those in found
         if len(those)
     ]
-    return f"**{load_preset(preset).title}**, training error in percent: {_training_error(preset)}. {'. '.join(parts)}."
+    return f"**{load_preset(preset).title}**, training error in percent: {training_error(preset)}. {'. '.join(parts)}."
 
 
-def _training_error(preset: str) -> str:
+def training_error(preset: str) -> str:
     """Percent of clean training images that the first coded kind has wrong, in evaluation mode."""
     trained = coded_records(read_stage(preset, "training"))
     known = [run["metrics"]["clean_train_accuracy"] for run in trained if "clean_train_accuracy" in run["metrics"]]
@@ -60,7 +60,7 @@ def regime_table() -> pd.DataFrame:
             continue
         most = measured["runs"].max()
         cells = {short: headline_cell(table.loc[claim], most) for short, claim in CLAIMS.items()}
-        rows.append({"preset": load_preset(name).title, "training_error": _training_error(name), "runs": most, **cells})
+        rows.append({"preset": load_preset(name).title, "training_error": training_error(name), "runs": most, **cells})
     return pd.DataFrame(rows)
 
 

@@ -20,6 +20,7 @@ from ..records.presets import is_own, load_preset
 from ..records.records import SHOWN_DROP, Record, piece, read_record, read_stage
 from . import (
     architectures,
+    by_images,
     codebooks,
     diagrams,
     energies,
@@ -178,6 +179,13 @@ def _rejection(preset: str) -> pd.DataFrame:
 def _table_2(preset: str) -> pd.DataFrame:
     _records(preset, "accuracy")
     return table_2(preset)
+
+
+def _gain_by_images() -> pd.DataFrame:
+    table = by_images.images_table()
+    if len(table) < 2:
+        raise NothingToShow("one number of training images was run only: make reproduce PRESET=cifar10-few-1000")
+    return table
 
 
 # Figures that need more than a table and the paper's numbers
@@ -416,6 +424,7 @@ TABLES = _by_stem({
         "comparison": comparison,
         "regimes": lambda preset: regimes.regime_table(),
         "energy-and-removal": lambda preset: _not_empty(regimes.energy_and_removal_table(), preset),
+        "gain-by-images": lambda preset: _gain_by_images(),
     },
 })  # fmt: skip
 
@@ -489,5 +498,8 @@ FIGURES = _by_stem({
         "rejection": lambda preset: exits.rejection(_rejection(preset)),
         "decode-then-verify": lambda preset: exits.verification(exits.verification_losses(_exits(preset))),
     },
-    "11_paper_vs_ours": {"claims": lambda preset: forest.forest(claims(preset))},
+    "11_paper_vs_ours": {
+        "claims": lambda preset: forest.forest(claims(preset)),
+        "gain-by-images": lambda preset: by_images.by_images(_gain_by_images()),
+    },
 })  # fmt: skip

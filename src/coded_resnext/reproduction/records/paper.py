@@ -19,6 +19,7 @@ class Sizes(NamedTuple):
 
 
 SAME_IN_PAPER = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+EXPECTED = "CIFAR-10"  # what stands beside data that the paper does not have: nearest in size to the small ones
 
 SCHEME_RECORDS, DESIGN, SEARCH = "schemes", "design", "lexicographic"  # in data/results: they belong to no preset
 TRANSCRIBED = (Sizes(10, 10, 5), Sizes(10, 10, 3))
@@ -45,7 +46,7 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     frame = pd.read_csv(path)
     if data is not None:
         there = list(frame["data_set"])
-        wanted = [SAME_IN_PAPER.get(data), "CIFAR-10", there[0]]
+        wanted = [SAME_IN_PAPER.get(data), EXPECTED, there[0]]
         frame = frame[frame["data_set"] == next(name for name in wanted if name in there)].reset_index(drop=True)
     conditions = [dict(pair.split("=", 1) for pair in text.split("; ")) for text in frame["condition"]]
     keys = dict.fromkeys(key for condition in conditions for key in condition)
