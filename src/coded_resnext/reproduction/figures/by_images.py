@@ -34,10 +34,9 @@ def images_table() -> pd.DataFrame:
         `training_error`), runs (coded), and of every claim of `COLUMNS` its number, percent or points, and
         `<name>_error`, the 95 % error.
     """
-    family = load_preset(REFERENCES[0])
     rows = []
     for preset in map(load_preset, presets_once()):
-        if _network(preset) != _network(family) or not read_stage(preset.name, "accuracy"):
+        if not is_of_family(preset) or not read_stage(preset.name, "accuracy"):
             continue
         table = claims(preset.name).set_index("claim")
         images = _images(preset)
@@ -49,6 +48,11 @@ def images_table() -> pd.DataFrame:
             row |= {name: table.loc[claim, "ours"], f"{name}_error": table.loc[claim, "error"]}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("images", ignore_index=True)
+
+
+def is_of_family(preset: Preset) -> bool:
+    """Whether a preset trains the network of the first of `REFERENCES` by its recipe, on any number of its images."""
+    return _network(preset) == _network(load_preset(REFERENCES[0]))
 
 
 def worth_by_images() -> str:

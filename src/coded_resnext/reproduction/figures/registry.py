@@ -181,7 +181,9 @@ def _table_2(preset: str) -> pd.DataFrame:
     return table_2(preset)
 
 
-def _gain_by_images() -> pd.DataFrame:
+def _gain_by_images(preset: str) -> pd.DataFrame:
+    if not by_images.is_of_family(load_preset(preset)):
+        raise NothingToShow(f"{preset} trains another network than those of several numbers of images")
     table = by_images.images_table()
     if len(table) < 2:
         raise NothingToShow("one number of training images was run only: make reproduce PRESET=cifar10-few-1000")
@@ -424,7 +426,7 @@ TABLES = _by_stem({
         "comparison": comparison,
         "regimes": lambda preset: regimes.regime_table(),
         "energy-and-removal": lambda preset: _not_empty(regimes.energy_and_removal_table(), preset),
-        "gain-by-images": lambda preset: _gain_by_images(),
+        "gain-by-images": _gain_by_images,
     },
 })  # fmt: skip
 
@@ -500,6 +502,6 @@ FIGURES = _by_stem({
     },
     "11_paper_vs_ours": {
         "claims": lambda preset: forest.forest(claims(preset)),
-        "gain-by-images": lambda preset: by_images.by_images(_gain_by_images()),
+        "gain-by-images": lambda preset: by_images.by_images(_gain_by_images(preset)),
     },
 })  # fmt: skip
