@@ -85,7 +85,7 @@ def test_every_claim_has_one_page():
 def test_a_readme_without_marks_is_refused(monkeypatch, tmp_path):
     readme = tmp_path / "README.md"
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    parts = ("results", "owed", "few")
+    parts = ("results", "owed", "images", "few")
     empty = "".join(f"<!-- {part} -->\n{part}\n<!-- /{part} -->\n" for part in parts)
     readme.write_text(f"before\n{empty}after\n")
     write_documents()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...training.parameters import TrainingParameters
 from ..records.presets import REFERENCES, Preset, load_preset
 from ..records.records import read_stage
 from .again import presets_once
@@ -41,7 +40,7 @@ def images_table() -> pd.DataFrame:
         table = claims(preset.name).set_index("claim")
         images = _images(preset)
         row = {
-            "preset": preset.title, "images": images, "passes": images * _first(preset).epochs / 1e6,
+            "preset": preset.title, "images": images, "passes": images * preset.first.epochs / 1e6,
             "training_error": training_error(preset.name), "runs": table.loc[COLUMNS["coded"], "runs"],
         }  # fmt: skip
         for name, claim in COLUMNS.items():
@@ -101,14 +100,9 @@ def by_images(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _first(preset: Preset) -> TrainingParameters:
-    return next(iter(preset.runs.values()))
-
-
 def _network(preset: Preset) -> tuple[object, ...]:
-    return tuple(getattr(_first(preset), key) for key in SAME)
+    return tuple(getattr(preset.first, key) for key in SAME)
 
 
 def _images(preset: Preset) -> int:
-    first = _first(preset)
-    return first.images_per_class * CLASSES or WHOLE - first.holdout
+    return preset.first.images_per_class * CLASSES or WHOLE - preset.first.holdout

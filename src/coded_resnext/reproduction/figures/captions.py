@@ -139,7 +139,7 @@ CAPTIONS = {
     "table-2-accuracy": Caption(
         "Accuracy", "Top-1 accuracy on the test images, percent, and the difference in points; std over seeds; low and "
         "high: the binomial 95 % interval, of the difference its own.", number="Table 2",
-        stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY, theirs=quotes.table_2,
+        stages=("accuracy", "specialisation", "binary", "early", "training"), kinds=EVERY, theirs=quotes.table_2,
     ),
     "figure-2a-branch-removal": Caption(
         "Removing branches", "Accuracy without some branches of one block, taken at random among those that work for "
@@ -360,7 +360,7 @@ CAPTIONS = {
         "means less than half a point.",
         "Bars: 95 % intervals; grey ticks: the paper; filled: agrees, hollow: undecided, cross: differs, bar alone: a "
         "check without a verdict; n: seeds.",
-        stages=("accuracy", "specialisation", "binary", "early"), kinds=EVERY,
+        stages=("accuracy", "specialisation", "binary", "early", "training"), kinds=EVERY,
     ),
     "comparison": Caption(
         "Every number", "Every number of the paper beside ours, where there is one.",

@@ -96,9 +96,14 @@ class Preset:
         return self.scale.split(",")[0] == FULL
 
     @property
+    def first(self) -> TrainingParameters:
+        """Those of its first run, of which the others are variations."""
+        return next(iter(self.runs.values()))
+
+    @property
     def data(self) -> str:
         """The data set of its runs."""
-        return next(iter(self.runs.values())).data
+        return self.first.data
 
 
 def preset_names() -> list[str]:
