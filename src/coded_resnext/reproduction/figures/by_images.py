@@ -46,7 +46,7 @@ def images_table() -> pd.DataFrame:
         for name, claim in COLUMNS.items():
             row |= {name: table.loc[claim, "ours"], f"{name}_error": table.loc[claim, "error"]}
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("images", ignore_index=True)
+    return pd.DataFrame(sorted(rows, key=lambda row: row["images"]))
 
 
 def is_of_family(preset: Preset) -> bool:

@@ -187,7 +187,8 @@ def worth_of_branches(records: Sequence[Record], scheme: CodingScheme, block: st
         )  # fmt: skip
     axes.invert_yaxis()
     axes.set_yticks(np.arange(len(names)) + 0.5, list(map(shown_name, names)), fontsize=None if few else 4)
-    axes.set_xticks(np.arange(scheme.num_branches) + 0.5, range(1, scheme.num_branches + 1))
+    branches = range(1, scheme.num_branches + 1)
+    axes.set_xticks(np.arange(len(branches)) + 0.5, branches, fontsize=None if len(branches) <= 10 else 5)
     axes.tick_params(length=0)
     axes.grid(False)
     figure.colorbar(picture, ax=axes, label="accuracy of the class, points", pad=0.02)
