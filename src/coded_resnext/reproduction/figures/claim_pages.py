@@ -225,8 +225,8 @@ paper's number lies in our interval.
 ± is a 95 % error: Student's t of the runs and, where an accuracy is concerned, of the draw of the test images; of one
 run's binary classifiers, of the classes. In a difference runs of one seed are in pairs, and so are the answers to one
 image where the records have them (*paired by runs, images*). Random removals of one network are averaged before its
-run counts as one. ~ was read off a plot. Foreign images are CIFAR-100's for CIFAR-10 and patches of photographs for
-the digits.
+run counts as one. ~ was read off a plot; of CIFAR-100's 12 inactive branches the paper's ends *without 8*. Foreign
+images are CIFAR-100's for CIFAR-10, CIFAR-10's for CIFAR-100, and patches of photographs for the digits.
 
 *Toy* is another network or other data than the paper's, and its levels should differ:
 """
