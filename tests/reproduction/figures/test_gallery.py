@@ -105,8 +105,8 @@ def test_every_committed_result_is_redrawn_without_torch(tmp_path, committed_res
     drawn = [line for line in done.stdout.splitlines() if "left out" not in line]
     left_out = [line for line in done.stdout.splitlines() if "left out" in line]
     assert len(drawn) + len(left_out) == len(FIGURES) + len(TABLES)
-    # Figure 8 is of many classes; digits have ten. The exponent and the sum are varied by digits-ablations, the number of
-    # training images by presets of CIFAR-10.
+    # Figure 8 is of many classes; digits have ten. The exponent and the sum are varied by digits-ablations, and the
+    # number of training images by presets of CIFAR-10.
     elsewhere = {"figure-8-binary-classifiers", "exponent", "branch-sums", "gain-by-images"}
     of_newer_records = {
         "paths-by-distance", "branch-removal-by-block", "energies-by-block", "decoding-and-probes",
