@@ -41,7 +41,7 @@ serve() {
 end_service() {
 	echo quit | timeout 20 nvidia-cuda-mps-control > /dev/null 2>&1 || pkill -9 nvidia-cuda-mps
 	rm -rf "$CUDA_MPS_PIPE_DIRECTORY"
-	export GPU_STRIPS=$work/strips CUDA_MPS_PIPE_DIRECTORY=$work/no-mps
+	export CUDA_MPS_PIPE_DIRECTORY=$work/no-mps
 }
 
 # Files that come back: at most 15 MB each.
