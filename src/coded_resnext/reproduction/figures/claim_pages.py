@@ -11,7 +11,7 @@ import pandas as pd
 
 from ... import paths
 from ..records.kinds import run_kinds
-from ..records.paper import SAME_IN_PAPER
+from ..records.paper import SAME_IN_PAPER, compared_with
 from ..records.presets import load_preset
 from ..records.records import Record, read_stage
 from .again import presets_once
@@ -26,7 +26,7 @@ from .claims import (
     is_decayed_plain,
     is_narrower_plain,
 )
-from .headlines import SHOWN_PRESETS, compared_with, headline_cell, paper_column
+from .headlines import SHOWN_PRESETS, headline_cell, paper_column
 from .regimes import what_held
 from .text import as_markdown
 

@@ -17,7 +17,7 @@ import pandas as pd
 from ..records.answers import SOFTMAX, Answers, answers, removal_condition
 from ..records.intervals import Estimate, difference, of_classes, rate
 from ..records.kinds import run_kinds
-from ..records.paper import EXPECTED, NETWORK_SIZES, SAME_IN_PAPER, paper
+from ..records.paper import NETWORK_SIZES, SAME_IN_PAPER, compared_with, paper
 from ..records.presets import load_preset
 from ..records.records import Record, metric, piece, read_stage
 from .tables import removal_means
@@ -159,7 +159,7 @@ class _Records:
         """
         numbers = paper(item, self.data if self.data == "cifar100" else "cifar10")
         data_set = numbers["data_set"].iloc[0]
-        return numbers, "" if data_set == SAME_IN_PAPER.get(self.data, EXPECTED) else f" of {data_set}"
+        return numbers, "" if data_set == compared_with(self.data) else f" of {data_set}"
 
     def of(self, stage: str, kind: str) -> Iterator[Record]:
         return (record for there, record in self.stages[stage] if there == kind)
@@ -430,7 +430,7 @@ def _coding_loss_claims(records: _Records) -> list[Claim]:
 
 def _size_claims(data: str) -> list[Claim]:
     """"At least 60 % fewer parameters", of the paper's network for the data set, by both ways of counting."""
-    data_set = SAME_IN_PAPER.get(data, EXPECTED)
+    data_set = compared_with(data)
     name = f"parameters that one class's path saves, of {data_set}'s network"
     theirs = f"at least {FEWER:.0f}"
     for record in read_stage("architectures", "architecture"):

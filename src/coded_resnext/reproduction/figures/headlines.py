@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..records.kinds import run_kinds
-from ..records.paper import EXPECTED, SAME_IN_PAPER
+from ..records.paper import EXPECTED, compared_with
 from ..records.presets import REFERENCES, load_preset
 from ..records.records import metric, read_stage
 from .claims import CODED, COUNT, NO_DROPPING, NO_LOSS, NOT_RUN, PLAIN, claims
@@ -67,11 +67,6 @@ def headline_table() -> str:
         columns[head] = [headline_cell(row, most) for row in rows]
     says = [f"[{row.says}](docs/claims/{row.page}.md)" for row in HEADLINES]
     return as_markdown(pd.DataFrame({SAYS: says, **columns}), marked=[SAYS])
-
-
-def compared_with(data: str) -> str:
-    """The paper's data set whose numbers stand beside ours of a data set."""
-    return SAME_IN_PAPER.get(data, EXPECTED)
 
 
 def paper_column(data_set: str) -> str:

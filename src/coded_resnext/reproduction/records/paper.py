@@ -57,6 +57,11 @@ def paper(item: str, data: str | None = None) -> pd.DataFrame:
     return frame
 
 
+def compared_with(data: str) -> str:
+    """The paper's data set whose numbers stand beside ours of a data set."""
+    return SAME_IN_PAPER.get(data, EXPECTED)
+
+
 def published() -> dict[Sizes, dict[str, int]]:
     """What the paper's published schemes reach: numbers by metric, for every network's sizes."""
     numbers = paper("published-schemes")
