@@ -26,6 +26,7 @@ from coded_resnext.evaluation.binary import (
 from coded_resnext.evaluation.examples import GROUPS, MANY, choose_examples, choose_foreign
 from coded_resnext.evaluation.prediction import Predictions, class_energies, confusion_counts, early_decoding
 from coded_resnext.evaluation.removal import branch_removal, removal_by_block, removal_by_class
+from coded_resnext.network.class_paths import ClassPaths
 from coded_resnext.training.checkpoint import Checkpoint, Description
 from coded_resnext.training.parameters import TrainingParameters, to_plain
 from coded_resnext.training.run import Run
@@ -234,12 +235,12 @@ def test_thresholds_of_many_classes_go_through_the_images_they_are_found_on(rand
     model = CodedResNeXt([1, 1], 10, 10, 2, width=8, in_channels=1, schemes=schemes)
     model = randomise_batch_norm(model).double().eval()
     monkeypatch.setattr(binary, "eval_batches", lambda *args: ((x.double(), y) for x, y in eval_batches(*args)))
-    seen = []
-    original = type(model).forward_stem
-    monkeypatch.setattr(type(model), "forward_stem", lambda self, x: (seen.append(len(x)), original(self, x))[1])
-    found = training_thresholds(model, model.schemes, digits, seed=0, batch_size=60, device=CPU)
-    counts = digits.labels.bincount(minlength=10)
-    assert sum(seen) == 3 * int(counts.sum())
+    seen, on_paths = [], []
+    shared, logits = ClassPaths.shared, ClassPaths.logits
+    monkeypatch.setattr(ClassPaths, "shared", lambda self, x: (seen.append(len(x)), shared(self, x))[1])
+    monkeypatch.setattr(ClassPaths, "logits", lambda self, x, k: (on_paths.append(len(x)), logits(self, x, k))[1])
+    found = training_thresholds(model, model.schemes, digits, seed=0, batch_size=25, device=CPU)
+    assert (sum(seen), sum(on_paths)) == (len(digits), 3 * len(digits))
     logits, _ = binary_logits(model, model.schemes, digits, 60, CPU)
     expected = [training_threshold(logits[:, k].__getitem__, digits, k, seed=0) for k in range(10)]
     assert found == pytest.approx(expected, rel=1e-9)

@@ -125,7 +125,7 @@ def test_a_branch_that_is_no_ones_counts_as_zero_energy(small):
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "conv2", "bn2", "conv3", "fc"])
 def test_a_wrong_cut_is_noticed(layer, small, monkeypatch):
     """The check at every extraction: one tensor of one layer from the wrong branches."""
-    right = module._cut
+    right = module.cut_weights
 
     def wrong(weights, kept, classes):
         cut = right(weights, kept, classes)
@@ -134,7 +134,7 @@ def test_a_wrong_cut_is_noticed(layer, small, monkeypatch):
                 cut[key] = value.roll(1, dims=1 if layer == "conv3" else 0) if value.ndim else value
         return cut
 
-    monkeypatch.setattr(module, "_cut", wrong)
+    monkeypatch.setattr(module, "cut_weights", wrong)
     with pytest.raises(NotEqual, match=r"classes \[2, 5\] is not the masked network.*1e-10 is allowed"):
         extract_subnetwork(small, [2, 5])
 
@@ -142,7 +142,7 @@ def test_a_wrong_cut_is_noticed(layer, small, monkeypatch):
 @pytest.mark.parametrize("dtype", module.DTYPES)
 def test_one_weight_off_by_what_float32_would_not_show(small, dtype, monkeypatch):
     """Both networks are compared as float64 copies, and stay what they are."""
-    cut = module._cut
+    cut = module.cut_weights
 
     def wrong(*arguments):
         weights = cut(*arguments)
@@ -152,7 +152,7 @@ def test_one_weight_off_by_what_float32_would_not_show(small, dtype, monkeypatch
     one = extract_subnetwork(small.to(dtype), [2])
     assert (one.fc.weight.dtype, small.fc.weight.dtype) == (dtype, dtype)
     assert (one.check["tolerance"], one.check["dtype"]) == (1e-10, str(dtype).removeprefix("torch."))
-    monkeypatch.setattr(module, "_cut", wrong)
+    monkeypatch.setattr(module, "cut_weights", wrong)
     with pytest.raises(NotEqual, match="is not the masked network"):
         extract_subnetwork(small, [2])
 

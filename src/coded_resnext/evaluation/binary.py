@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor
 from ..codes.scheme import CodingScheme
 from ..data.batches import eval_batches, seeds
 from ..data.sets import ImageSet
-from ..network.model import CodedResNeXt, class_mask
+from ..network.class_paths import ClassPaths
+from ..network.model import CodedResNeXt
 
 # With more classes than this, positives would drown: negatives are sampled, as many a positive as with ten.
 FEW_CLASSES = 10
@@ -41,9 +41,9 @@ def binary_logits(
         Two tensors (n, K): column k with only the branches of codeword k, and with only those of the next class's.
     """
     own, other = [], []
-    for paths in _paths(model, schemes, images, batch_size, device):
-        on_path = [logits[:, k] for k, logits in enumerate(paths)]
-        before = [logits[:, k - 1] for k, logits in enumerate(paths)]  # of path k: the class before it
+    for logits_of in _by_batch(ClassPaths(model, schemes), images, batch_size, device):
+        on_path = [logits[:, k] for k, logits in enumerate(logits_of)]
+        before = [logits[:, k - 1] for k, logits in enumerate(logits_of)]  # of path k: the class before it
         own.append(torch.stack(on_path, 1).cpu())
         other.append(torch.stack([*before[1:], before[0]], 1).cpu())
     return torch.cat(own), torch.cat(other)
@@ -61,25 +61,17 @@ def path_logits(
 
     For few classes: it holds n·K² numbers, of which `binary_logits` has two rows of K.
     """
-    parts = [torch.stack(paths, 1).cpu() for paths in _paths(model, schemes, images, batch_size, device)]
-    return torch.cat(parts)
+    by_batch = _by_batch(ClassPaths(model, schemes), images, batch_size, device)
+    return torch.cat([torch.stack(logits_of, 1).cpu() for logits_of in by_batch])
 
 
-def _paths(
-    model: CodedResNeXt,
-    schemes: Mapping[str, CodingScheme],
-    images: ImageSet,
-    batch_size: int,
-    device: torch.device,
+def _by_batch(
+    paths: ClassPaths, images: ImageSet, batch_size: int, device: torch.device
 ) -> Iterator[list[Tensor]]:
-    """By batch: the logits (B, K) of every class's path."""
-    model.eval()
-    start = min(model.block_names.index(name) for name in schemes)
-    masks = [class_mask(schemes, [k]) for k in range(model.num_classes)]
-    masks = [{name: mask.to(device) for name, mask in by_block.items()} for by_block in masks]
+    """The logits (B, K) of every class's path."""
     for pixels, _ in eval_batches(images, batch_size, device):
-        shared, _ = model.forward_blocks(model.forward_stem(pixels), stop=start)
-        yield [model.forward_head(model.forward_blocks(shared, start, branch_mask=mask)[0]) for mask in masks]
+        shared = paths.shared(pixels)
+        yield [paths.logits(shared, k) for k in range(paths.model.num_classes)]
 
 
 def best_threshold(positives: np.ndarray, negatives: np.ndarray) -> float:
@@ -149,6 +141,7 @@ def codeword_distances(schemes: Mapping[str, CodingScheme]) -> np.ndarray:
     return sum(np.abs(words[:, None] - words[None]).sum(2) for words in distinct.values())
 
 
+@torch.inference_mode()
 def training_thresholds(
     model: CodedResNeXt,
     schemes: Mapping[str, CodingScheme],
@@ -161,23 +154,25 @@ def training_thresholds(
     """The threshold of every class's binary classifier, from training images.
 
     With many classes only the images that a threshold is found on go through a class's path: 9 negatives for each
-    positive and draw, of a million.
+    positive and draw, of a million. What is before the first coded block sees every image once.
 
     Args:
         schemes: as of `binary_logits`.
     """
-    classes = range(len(images.classes))
-    if len(images.classes) <= FEW_CLASSES:
-        logits, _ = binary_logits(model, schemes, images, batch_size, device)
-        return [training_threshold(logits[:, k].__getitem__, images, k, seed=seed) for k in classes]
-
-    @torch.inference_mode()
-    def on_path(k: int, rows: np.ndarray) -> Tensor:
-        mask, batches = class_mask(schemes, [k]), eval_batches(images.subset(rows), batch_size, device)
-        return torch.cat([model(pixels, branch_mask=mask)[:, k].cpu() for pixels, _ in batches])
-
-    model.eval()
-    return [training_threshold(partial(on_path, k), images, k, seed=seed) for k in classes]
+    found_on = [_threshold_images(images, k, seed) for k in range(len(images.classes))]
+    needed = [np.unique(np.concatenate([positives, *draws])) for positives, draws in found_on]
+    paths, pieces, begin = ClassPaths(model, schemes), [[] for _ in found_on], 0
+    for pixels, _ in eval_batches(images, batch_size, device):
+        shared, end = paths.shared(pixels), begin + len(pixels)
+        for k, rows in enumerate(needed):
+            here = rows[slice(*rows.searchsorted([begin, end]))] - begin
+            if len(here):
+                pieces[k].append(paths.logits(shared[here], k)[:, k].cpu())
+        begin = end
+    return [
+        _threshold(rows, torch.cat(logits), *groups)
+        for rows, logits, groups in zip(needed, pieces, found_on, strict=True)
+    ]
 
 
 def training_threshold(
@@ -190,15 +185,26 @@ def training_threshold(
     Args:
         logits_of: what the classifier says of the images of these indices, (m,); asked only of those that count.
     """
+    positives, draws = _threshold_images(images, k, seed)
+    needed = np.unique(np.concatenate([positives, *draws]))
+    return _threshold(needed, logits_of(needed), positives, draws)
+
+
+def _threshold_images(images: ImageSet, k: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The indices of class k's images, and of each draw of others; one draw of all others when classes are few."""
     member = (images.labels == k).numpy()
     positives, negatives = np.flatnonzero(member), np.flatnonzero(~member)
-    draws = [negatives]
-    if len(images.classes) > FEW_CLASSES:
-        draws = [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
-    needed = np.unique(np.concatenate([positives, *draws]))
-    scores = np.full(len(images), np.nan)
-    scores[needed] = logits_of(needed).double().numpy()
-    return float(np.mean([best_threshold(scores[positives], scores[drawn]) for drawn in draws]))
+    if len(images.classes) <= FEW_CLASSES:
+        return positives, [negatives]
+    return positives, [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
+
+
+def _threshold(needed: np.ndarray, logits: Tensor, positives: np.ndarray, draws: Sequence[np.ndarray]) -> float:
+    """The mean over draws of `best_threshold`, from the logits (m,) of the images of sorted indices (m,)."""
+    def scores(rows: np.ndarray) -> np.ndarray:
+        return logits.double().numpy()[needed.searchsorted(rows)]
+
+    return float(np.mean([best_threshold(scores(positives), scores(drawn)) for drawn in draws]))
 
 
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:

@@ -24,10 +24,10 @@ def concatenated_sum(
     The next block then sees which branches were silent; the paper says that a path cut out fails for it. Arguments and
     results are those of `block.coded_sum`.
     """
-    return coded_sum(u, weight * _own_slice(weight, num_branches), num_branches, *others)
+    return coded_sum(u, weight * own_slice(weight, num_branches), num_branches, *others)
 
 
-def _own_slice(weight: Tensor, num_branches: int) -> Tensor:
+def own_slice(weight: Tensor, num_branches: int) -> Tensor:
     """(C_out, N·d, 1, 1) ones where the channel is the branch's; slices are as equal as C_out and N allow."""
     channels, inputs = weight.shape[:2]
     writer = torch.arange(channels, device=weight.device) * num_branches // channels

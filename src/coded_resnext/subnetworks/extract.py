@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..codes.scheme import CodingScheme
 from ..errors import NotEqual, Refused, unknown
+from ..network.class_paths import cut_weights
 from ..network.model import CodedResNeXt, class_mask
 
 # Largest difference between the masked and the cut network in float64, over the largest value. Both are the same sums
@@ -100,7 +101,7 @@ def extract_subnetwork(model: CodedResNeXt, classes: Iterable[int]) -> Subnetwor
         )
     codewords = {name: scheme.words[list(chosen)] for name, scheme in model.schemes.items()}
     subnetwork = Subnetwork(model.options, codewords, chosen).to(model.fc.weight).eval()  # before: nothing is rounded
-    subnetwork.load_state_dict(_cut(model.state_dict(), subnetwork.kept, chosen))
+    subnetwork.load_state_dict(cut_weights(model.state_dict(), subnetwork.kept, list(chosen)))
     subnetwork.check = check_equal(model, subnetwork)
     if model.preparation is not None:
         subnetwork.class_names, subnetwork.preparation = tuple(model.class_names[k] for k in chosen), model.preparation
@@ -162,17 +163,3 @@ def _relative_difference(found: Tensor, expected: Tensor, scale: Tensor) -> floa
     smallest = torch.finfo(expected.dtype).tiny  # all zeros, as logits of a network whose fc is
     relative = float((found - expected).abs().max() / scale.abs().max().clamp_min(smallest))
     return relative if relative == relative else float("inf")  # max() would pass over one that is no number
-
-
-def _cut(weights: Mapping[str, Tensor], kept: Mapping[str, np.ndarray], classes: Sequence[int]) -> dict[str, Tensor]:
-    """What of a full network's state dict belongs to the kept branches and the chosen classes."""
-    cut = {**weights, "fc.weight": weights["fc.weight"][list(classes)]}
-    for name, keep in kept.items():
-        width = weights[f"{name}.conv2.weight"].shape[0]
-        channels = np.flatnonzero(np.repeat(keep, width // len(keep))).tolist()
-        for layer in ("conv1", "bn1", "conv2", "bn2"):
-            for tensor in ("weight", "bias", "running_mean", "running_var"):
-                if (key := f"{name}.{layer}.{tensor}") in weights:
-                    cut[key] = weights[key][channels]
-        cut[f"{name}.conv3.weight"] = weights[f"{name}.conv3.weight"][:, channels]
-    return cut
