@@ -1,13 +1,14 @@
 """The cheap coded block is the paper's equations, not an approximation of them."""
 
 import copy
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from coded_resnext import CodingLoss, load_scheme
+from coded_resnext import CodingLoss, coded_resnext29_10x11d, load_scheme
 from coded_resnext.network import block
 from coded_resnext.network.block import CodedBottleneck, branch_energies, coded_sum, gram_energies, gram_matrices
 from coded_resnext.network.reference import energy, written_out_sum
@@ -238,3 +239,92 @@ def test_last_convolution_starts_with_the_fan_out_of_all_branches():
     assert block.conv3.weight.std().item() == pytest.approx((2 / 5120) ** 0.5, rel=0.01)
     assert plain.conv3.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.01)
     assert block.bn3.weight.abs().max() == 0
+
+
+def _small_sum(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    """u of 3 images and 4 branches of 2 channels, conv3's kernel, and factors of dropping."""
+    torch.manual_seed(0)
+    u, weight = torch.randn(3, 8, 2, 2, dtype=dtype), torch.randn(5, 8, 1, 1, dtype=dtype)
+    return u.requires_grad_(), weight.requires_grad_(), torch.tensor([0.0, 2.0, 2.0, 0.0]).to(dtype).expand(3, 4)
+
+
+@pytest.mark.parametrize("dropping", [False, True])
+def test_gradients_can_be_differentiated_again(dropping):
+    """What the block does not leave to autograd is written so that autograd can follow it."""
+    u, weight, drop = _small_sum()
+    summed = lambda u, weight: coded_sum(u, weight, 4, drop=drop if dropping else None)  # noqa: E731
+    assert torch.autograd.gradcheck(summed, (u, weight))
+    assert torch.autograd.gradgradcheck(summed, (u, weight))
+
+
+def test_gradients_of_single_images_by_vmap():
+    """torch.func goes through the block: the gradient by conv3's kernel, image by image."""
+    u, weight, drop = _small_sum()
+
+    def loss(weight: Tensor, u: Tensor, drop: Tensor) -> Tensor:
+        summed, energies = coded_sum(u[None], weight, 4, drop=drop[None])
+        return summed.square().sum() + energies.square().sum()
+
+    together = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(weight.detach(), u.detach(), drop)
+    for k in range(len(u)):
+        (alone,) = torch.autograd.grad(loss(weight, u[k], drop[k]), weight)
+        torch.testing.assert_close(together[k], alone)
+
+
+def test_under_autocast_gradients_are_those_of_the_parts():
+    """The convolution in bfloat16, the product with its factors in u's type, as autograd has them."""
+    u, weight, drop = _small_sum(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, _ = coded_sum(u, weight, 4, drop=drop, normalise=False)
+        parts = F.conv2d(u * drop.repeat_interleave(2, 1)[:, :, None, None], weight)
+    assert fused.dtype == torch.bfloat16
+    assert torch.equal(fused, parts)
+    grad = torch.randn_like(fused)
+    for a, b in zip(torch.autograd.grad(fused, (u, weight), grad), torch.autograd.grad(parts, (u, weight), grad),
+                    strict=True):  # fmt: skip
+        assert torch.equal(a, b)
+
+
+def _bytes_kept(model: nn.Module) -> int:
+    """What a forward pass of two images keeps for the gradients, without the parameters."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = model(torch.randn(2, 3, 32, 32), return_energies=True)  # noqa: F841  what is kept lives as long
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    return sum(size for pointer, size in kept.items() if pointer not in parameters)
+
+
+def test_a_coded_network_keeps_little_more_for_its_gradients_than_a_plain_one():
+    """d² numbers a branch and image; autograd alone would keep two copies of u for Gram matrices and one scaled."""
+    plain, coded = (
+        _bytes_kept(coded_resnext29_10x11d(coded=coded).to(memory_format=torch.channels_last))
+        for coded in (False, True)
+    )
+    assert coded < 1.03 * plain
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 16), (16, 4, 4), (22, 6, 256)])
+def test_gradients_are_those_of_autograd_to_the_bit(shape, monkeypatch):
+    """Runs end with the weights that records name, whatever a step keeps in memory."""
+    width, batch, pixels = shape
+    torch.manual_seed(0)
+    side = math.isqrt(pixels)
+    u = torch.randn(batch, 10 * width, side, side).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(32, 10 * width, 1, 1).contiguous(memory_format=torch.channels_last)
+    drop = torch.tensor([0.0, 1.25, 1.25, 1.25, 1.25]).repeat(batch, 2)
+    results = []
+    for by_autograd in (False, True):
+        if by_autograd:
+            monkeypatch.setattr(block._OuterProducts, "apply", lambda u: u @ u.mT)
+            monkeypatch.setattr(block._ScaledSum, "apply", lambda u, factors, weight: F.conv2d(u * factors, weight))
+        inputs = u.clone().requires_grad_(), weight.clone().requires_grad_()
+        summed, energies = coded_sum(*inputs, 10, drop=drop)
+        (summed.square().sum() + energies.square().sum()).backward()
+        results.append([summed, energies, *(tensor.grad for tensor in inputs)])
+    assert all(map(torch.equal, *results))

@@ -65,8 +65,7 @@ def gram_energies(u: Tensor, gram: Tensor, out_channels: int) -> Tensor:
         return _ProductForm.apply(u, gram) / (out_channels * pixels)
     u = u[:, : gram.shape[0] * gram.shape[1]]
     u = u.flatten(2).unflatten(1, (len(gram), -1)).to(gram.dtype)  # (B, N, d, H·W)
-    outer = u @ u.mT  # (B, N, d, d)
-    return (gram * outer).sum((2, 3)) / (out_channels * pixels)
+    return (gram * _OuterProducts.apply(u)).sum((2, 3)) / (out_channels * pixels)
 
 
 def bound_by_memory(u: Tensor) -> bool:
@@ -75,6 +74,30 @@ def bound_by_memory(u: Tensor) -> bool:
     Not on a CPU: one without instructions for bfloat16 took 3 to 120 times as long for the product form.
     """
     return u.is_cuda and u.dtype == torch.bfloat16
+
+
+class _OuterProducts(torch.autograd.Function):
+    """Z = u uᵀ, (…, d, d) of (…, d, P).
+
+    Autograd keeps the copies of both factors that a product of strided ones makes. Here u is kept, and the copies are
+    made again, so that the gradient is autograd's to the bit.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(u: Tensor) -> Tensor:
+        return u @ u.mT
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        left, right = u.contiguous(), u.mT.contiguous()
+        return grad @ right.mT + (left.mT @ grad).mT
 
 
 class _ProductForm(torch.autograd.Function):
@@ -156,30 +179,62 @@ def coded_sum(
     for factor in (keep, drop):
         if factor is not None:
             scale = scale * factor  # (B, N)
-    return sum_branches(scale_branches(u, scale, num_branches, weight.shape[1] // num_branches), weight), energies
+    factors = channel_factors(u, scale, num_branches, weight.shape[1] // num_branches)
+    if bound_by_memory(u):
+        return F.conv2d(u * factors, _as_wide(weight, u)), energies
+    return _ScaledSum.apply(u, factors, _as_wide(weight, u)), energies
 
 
-def scale_branches(u: Tensor, scale: Tensor, num_branches: int, width: int) -> Tensor:
-    """Multiply each branch's d channels of u by a scale of shape (N,), (B, 1) or (B, N).
+def channel_factors(u: Tensor, scale: Tensor, num_branches: int, width: int) -> Tensor:
+    """What u is multiplied by so that each branch's d channels are by its scale: (B, 1, 1, 1) or (B, C, 1, 1).
 
     Args:
-        u: (B, N·d, H, W), or with channels of zeros behind these.
-        scale: one factor a branch, a sample, or both.
+        u: (B, C, H, W), C = N·d and channels of zeros behind these.
+        scale: one factor a branch, (N,), a sample, (B, 1), or both, (B, N).
         num_branches: N.
         width: d.
     """
     if scale.shape[-1] == 1:  # one scalar a sample
-        return u * scale.to(u.dtype)[..., None, None]
+        return scale.to(u.dtype)[..., None, None]
     per_branch = scale.expand(u.shape[0], num_branches)
     per_channel = per_branch.repeat_interleave(width, dim=1)
     if padding := u.shape[1] - per_channel.shape[1]:
         per_channel = F.pad(per_channel.to(u.dtype), (0, padding))
-    return u * per_channel.to(u.dtype)[:, :, None, None]
+    return per_channel.to(u.dtype)[:, :, None, None]
 
 
-def sum_branches(u: Tensor, weight: Tensor) -> Tensor:
-    """Σ_n W_n u_n, one dense 1x1 convolution; u may have channels of zeros behind those of the branches."""
-    return F.conv2d(u, widened(weight, inputs=u.shape[1] - weight.shape[1]))
+class _ScaledSum(torch.autograd.Function):
+    """Σ_n W_n (s u)_n, one dense 1x1 convolution of u times factors that are constant over a map.
+
+    Autograd would keep s·u, as large as u; here the gradient multiplies again. Not for what is `bound_by_memory`: there
+    that would be u moved once more.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(u: Tensor, factors: Tensor, weight: Tensor) -> Tensor:
+        return F.conv2d(u * factors, weight)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u, factors, weight = ctx.saved_tensors
+        scaled, kernel = (u * factors).to(grad.dtype), weight.to(grad.dtype)  # as autocast has them
+        # Not torch.nn.grad's two halves: they see no input, and for small maps choose another kernel than autograd.
+        by_scaled, by_weight, _ = torch.ops.aten.convolution_backward(
+            grad, scaled, kernel, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
+        )
+        by_scaled = by_scaled.to(u.dtype)
+        return by_scaled * factors, (by_scaled * u).sum_to_size(factors.shape), by_weight.to(weight.dtype)
+
+
+def _as_wide(weight: Tensor, u: Tensor) -> Tensor:
+    """conv3's kernel for a u that may have channels of zeros behind those of the branches."""
+    return widened(weight, inputs=u.shape[1] - weight.shape[1])
 
 
 class CodedBottleneck(nn.Module):
@@ -264,7 +319,7 @@ class CodedBottleneck(nn.Module):
             energies = energies * (self.num_active / self.num_branches)
         else:
             if branch_mask is not None:
-                u = scale_branches(u, branch_mask, self.kept, self.branch_width)
+                u = u * channel_factors(u, branch_mask, self.kept, self.branch_width)
             summed, energies = self._last(u), None
         return self._output(x, summed), energies
 
@@ -284,8 +339,7 @@ class CodedBottleneck(nn.Module):
 
     def forward_output(self, x: Tensor, u: Tensor, scale: Tensor) -> Tensor:
         """The second half, for the rows that go on: conv3's product and the shortcut; (B, C_out, H', W')."""
-        u = scale_branches(u, scale, self.kept, self.branch_width)
-        return self._output(x, self._last(u))
+        return self._output(x, self._last(u * channel_factors(u, scale, self.kept, self.branch_width)))
 
     def _branches(self, x: Tensor) -> Tensor:
         """x to u, what the last 1x1 convolution reads: (B, N·d, H', W'), and zeros behind them where `dense`."""
@@ -296,7 +350,7 @@ class CodedBottleneck(nn.Module):
 
     def _last(self, u: Tensor) -> Tensor:
         """The last 1x1 convolution of what is scaled already; the module itself, unless channels of zeros follow."""
-        return self.conv3(u) if u.shape[1] == self.conv3.in_channels else sum_branches(u, self.conv3.weight)
+        return self.conv3(u) if u.shape[1] == self.conv3.in_channels else F.conv2d(u, _as_wide(self.conv3.weight, u))
 
     def _output(self, x: Tensor, summed: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
