@@ -9,6 +9,7 @@ from coded_resnext.reproduction.figures.tables import (
     accuracy_table,
     binary_table,
     controls_table,
+    dropping_table,
     early_table,
     energy_table,
     path_table,
@@ -178,3 +179,23 @@ def test_ablations_stand_beside_the_run_they_vary():
     assert table["last_block"].dropna().to_dict() == {"coded": 93.0, "coded, mu=0.0": 11.0}
     assert table.loc["coded", ["first_block", "precision"]].tolist() == [70.0, 85.0]
     assert table.loc["plain", ["last_block", "precision"]].isna().all()
+
+
+def test_held_out_images_choose_the_dropping_among_paths_that_stand_alone():
+    held = {"accuracy": 90.0, "average_precision": 0.95, "images": 200}
+    write("accuracy", "coded-s0", {"accuracy": 1.0}, held=held)
+    write("accuracy", "coded-s1", {"accuracy": 3.0}, {"seed": 1}, held={**held, "accuracy": 91.0})
+    for name, changes, accuracy, precision in (
+        ("drop-0", {"drop_branch": 0.0}, 95.0, 0.6), ("ramp", {"drop_ramp": 0.67}, 90.9, 0.9),
+        ("mu-0", {"mu": 0.0}, 99.0, 0.99),
+    ):  # fmt: skip
+        write("accuracy", name, {"accuracy": 2.0}, changes,
+              held={**held, "accuracy": accuracy, "average_precision": precision})  # fmt: skip
+    write("accuracy", "plain-s0", {"accuracy": 94.0}, held={"accuracy": 99.0, "images": 200})
+    write("accuracy", "coded-s2", {"accuracy": 50.0}, {"seed": 2})  # an older record
+    table = dropping_table(read_stage("digits", "accuracy")).set_index("kind")
+    assert table["held_accuracy"].to_dict() == {
+        "coded": 90.5, "coded, drop_branch=0.0": 95.0, "coded, drop_ramp=0.67": 90.9
+    }
+    assert table.index[table["chosen"]].tolist() == ["coded, drop_ramp=0.67"]
+    assert table.loc["coded", ["runs", "accuracy", "images"]].tolist() == [2, 2.0, 200]

@@ -178,7 +178,9 @@ PAGES = (
     ),
     Page(
         "branch-dropping", "Paths stand alone because training dropped branches",
-        "Section 4.5 and figure 6: without dropping, a path's precision collapses; with it, accuracy is not lost.",
+        "Section 4.5 and figure 6: without dropping, a path's precision collapses; with it, accuracy is not lost. "
+        "Which way of dropping images held out would choose, among those whose paths stand alone, is a table apart: "
+        f"[the small CIFAR-10 network]({UP}/figures/cifar10-small/choice-of-dropping.md).",
         ("binary precision gained by branch dropping", "branch dropping costs no accuracy"),
         ("binary", "accuracy"), (CODED, NO_DROPPING), "08_ablations", "figure-6-branch-dropping",
         "Precision without dropping as high as with it would turn the first claim. The second wants more seeds "

@@ -163,6 +163,13 @@ def _ablations(preset: str) -> pd.DataFrame:
     )
 
 
+def _choice_of_dropping(preset: str) -> pd.DataFrame:
+    table = tables.dropping_table(_records(preset, "accuracy"))
+    if len(table) < 2:
+        raise NothingToShow(f"{preset} has records of one way of dropping with images held out: list more runs in it")
+    return table
+
+
 def _not_empty(table: pd.DataFrame, preset: str) -> pd.DataFrame:
     if table.empty:
         raise NothingToShow(f"the records of preset {preset} do not have it: repeat their stage")
@@ -386,7 +393,7 @@ TABLES = _by_stem({
             tables.probe_table(read_stage(preset, "accuracy"), read_stage(preset, "early")), preset
         ),
     },
-    "08_ablations": {"ablations": _ablations},
+    "08_ablations": {"ablations": _ablations, "choice-of-dropping": _choice_of_dropping},
     "09_subnetworks": {
         "subnetworks-size": lambda preset: subnetworks.size_table(
             _coded(preset, "subnetworks"), _theirs("kept-parameters", preset)

@@ -19,6 +19,8 @@ from ..records.presets import load_preset
 from ..records.records import Record, metric, piece
 
 RATE_COLUMNS = ("accuracy", "std", "low", "high", "images")
+DROPPING = {"drop_branch", "drop_ramp"}
+LEAST_PRECISION = 0.9  # average precision from which a path counts as a binary classifier of its own
 POINT_COLUMNS = ("threshold", "recall", "precision", "average_precision", "precision_out", "average_precision_out")
 
 
@@ -226,6 +228,36 @@ def ablation_table(accuracy: Sequence[Record], early: Sequence[Record], binary: 
         table = table.merge(column, on=["data_set", "kind"], how="left")
     means = binary_table(binary).groupby(["data_set", "kind"])[["recall", "precision", "average_precision"]].mean()
     return table.merge(means.reset_index(), on=["data_set", "kind"], how="left")
+
+
+def dropping_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Which way of dropping branches the images held out choose, from records of stage "accuracy".
+
+    The choice is the kind of best accuracy among those whose paths stand alone, an average precision of LEAST_PRECISION
+    or more; both of images that were neither trained on nor tested.
+
+    Returns:
+        A row a coded kind that differs from the preset's first in dropping alone: data_set, kind, runs, held_accuracy
+        (mean, percent), std (over runs), held_average_precision (0 … 1), chosen, accuracy (of the test images, percent,
+        that no choice has seen), images (held out). Older records lack it and are left out.
+    """
+    of_dropping = [
+        record
+        for record, (parameters, changes) in zip(records, _changes(records), strict=True)
+        if parameters["coded"] and changes.keys() <= DROPPING and "average_precision" in record.get("held", {})
+    ]
+    rows = []
+    for head, group in _grouped(of_dropping, None):
+        held = pd.DataFrame([record["held"] for record in group])
+        mean, std = _mean_and_spread(held["accuracy"].to_numpy())
+        rows.append({
+            **head, "held_accuracy": mean, "std": std, "held_average_precision": held["average_precision"].mean(),
+            "accuracy": float(np.mean([metric(record, "accuracy") for record in group])), "images": held["images"][0],
+        })  # fmt: skip
+    values = ["held_accuracy", "std", "held_average_precision", "chosen", "accuracy", "images"]
+    table = _frame(rows, None, [], values)
+    stand_alone = table["held_accuracy"].where(table["held_average_precision"] >= LEAST_PRECISION)
+    return table.assign(chosen=stand_alone.notna() & (stand_alone == stand_alone.max()))
 
 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:

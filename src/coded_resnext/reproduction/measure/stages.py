@@ -66,7 +66,8 @@ Measured = tuple[dict[str, float], dict[str, Any]]  # metrics; what figures need
 def measure_accuracy(run: Run) -> Measured:
     """Table 2; of a plain network what linear probes answer at the blocks where a coded one decodes.
 
-    And what is taken for what among the images held out, on which words may be dealt to classes, see `assign_classes`.
+    And of the images held out what a choice may go by: accuracy, of few classes the mean average precision of their
+    paths, and what is taken for what, by which words may be dealt to classes, see `assign_classes`.
     """
     predictions = predict(run.model, run.test, run.batch_size, run.device)
     right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
@@ -76,13 +77,19 @@ def measure_accuracy(run: Run) -> Measured:
             run.model, list(run.schemes), run.train, run.test, batch_size=run.batch_size, device=run.device
         )
         right |= {row["block"]: pack(row.pop("right")) for row in probes}
-    confusion = []
-    if run.training["holdout"] and run.model.num_classes <= MOST_CONFUSED:
-        held = predict(run.model, run.held, run.batch_size, run.device)
-        confusion = confusion_counts(held, run.held.labels).tolist()
+    held: dict[str, Any] = {}
+    if run.training["holdout"]:
+        of_held = predict(run.model, run.held, run.batch_size, run.device)
+        held["held"] = {"accuracy": of_held.accuracy(run.held.labels), "images": len(run.held)}
+        if run.model.num_classes <= MOST_CONFUSED:
+            held["confusion"] = confusion_counts(of_held, run.held.labels).tolist()
+        all_there = len(run.held.labels.unique()) == run.model.num_classes
+        if run.model.schemes and run.model.num_classes <= FEW_CLASSES and all_there:
+            logits, _ = binary_logits(run.model, run.schemes, run.held, run.batch_size, run.device)
+            held["held"]["average_precision"] = fmean(average_precisions(logits, run.held))
     return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {
         **({"probes": probes} if probes else {}),
-        **({"confusion": confusion} if confusion else {}),
+        **held,
         "right": right,
         **_tested(run),
     }
