@@ -56,7 +56,7 @@ def is_of_family(preset: Preset) -> bool:
 
 def worth_by_images() -> str:
     """Two sentences: coded less plain, and what removing branches gains, for every number of training images."""
-    table = images_table()
+    table = images_table().dropna(subset=["coded_less_plain", "inactive_removed_gains"])
     *most, last = [f"{images:,}" for images in table["images"]]
     return (
         f"Trained on {', '.join(most)} and {last} of CIFAR-10's images the same small network is better coded than "
