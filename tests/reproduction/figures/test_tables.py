@@ -197,5 +197,5 @@ def test_held_out_images_choose_the_dropping_among_paths_that_stand_alone():
     assert table["held_accuracy"].to_dict() == {
         "coded": 90.5, "coded, drop_branch=0.0": 95.0, "coded, drop_ramp=0.67": 90.9
     }
-    assert table.index[table["chosen"]].tolist() == ["coded, drop_ramp=0.67"]
+    assert table.index[table["chosen"] == "yes"].tolist() == ["coded, drop_ramp=0.67"]
     assert table.loc["coded", ["runs", "accuracy", "images"]].tolist() == [2, 2.0, 200]

@@ -257,7 +257,7 @@ def dropping_table(records: Sequence[Record]) -> pd.DataFrame:
     values = ["held_accuracy", "std", "held_average_precision", "chosen", "accuracy", "images"]
     table = _frame(rows, None, [], values)
     stand_alone = table["held_accuracy"].where(table["held_average_precision"] >= LEAST_PRECISION)
-    return table.assign(chosen=stand_alone.notna() & (stand_alone == stand_alone.max()))
+    return table.assign(chosen=(stand_alone == stand_alone.max()).map({True: "yes", False: "no"}))
 
 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
