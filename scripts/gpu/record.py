@@ -4,6 +4,7 @@
     python record.py rates FILE NAME --beside PRESET/RUN       the rates.txt of rates.sh: rates-NAME.json
     python record.py bytes                                     of a training step, see lowering.py: bytes-step.json
     python record.py loader                                    images that a core reads: loader-160px.json
+    python record.py cpu                                       training on a CPU, eager and compiled: cpu-small.json
 
 `--beside` names a training run of the same loan, whose environment and date are taken where there are no others.
 """
@@ -11,12 +12,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,7 @@ from PIL import Image
 
 from coded_resnext.data.batches import Augmentation, eval_batches, train_batches
 from coded_resnext.data.sets import load_images
-from coded_resnext.network.devices import describe_device
+from coded_resnext.network.devices import alternate, describe_device
 from coded_resnext.network.model import coded_resnext29_10x11d, coded_resnext50_32x4d
 from coded_resnext.reproduction.records.records import Beginning, begin, read_record, write_record
 
@@ -39,6 +42,17 @@ OPERATIONS = {
 }
 REST = "fused norms and ReLUs, optimiser, copies"
 KERNELS = {"fprop": "forward kernels", "dgrad": "dgrad kernels", "wgrad": "wgrad kernels"}  # cuDNN's, that are listed
+ON_A_CPU = {  # what of an eager step the profiler counts where
+    "aten::mkldnn_convolution": "convolutions, forward",
+    "aten::convolution_backward": "convolutions, backward",
+    "aten::native_batch_norm": "batch norms, forward",
+    "aten::native_batch_norm_backward": "batch norms, backward",
+    "aten::clamp_min_": "ReLUs",
+    "aten::threshold_backward": "ReLUs",
+    "aten::add": "additions",
+    "aten::add_": "additions",
+}
+OTHER = "all else"
 IMAGENET_SIZE = (500, 375)  # of most of its images
 DRAWN = 64
 COUNTED = 512  # images of the batch whose bytes are counted
@@ -195,6 +209,41 @@ def time_loader() -> None:
     )  # fmt: skip
 
 
+def time_cpu(rounds: int = 15, steps: int = 3) -> None:
+    """The small CIFAR-10 network's training on this CPU, eager against compiled, and what an eager step is made of.
+
+    Args:
+        rounds: alternations of the two.
+        steps: in each.
+    """
+    from steps import Training
+
+    kinds = {how: Training("cifar10-small", "coded-s0", compiled=how == "compiled") for how in ("eager", "compiled")}
+    eager = kinds["eager"].runner
+    beginning = begin(describe_device(eager.device, eager.precision))
+    contestants = {how: functools.partial(training.steps, steps) for how, training in kinds.items()}
+    seconds = alternate(contestants, rounds)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+        kinds["eager"].steps(steps)
+    shares = dict.fromkeys((*ON_A_CPU.values(), OTHER), 0.0)
+    operations = profiled.key_averages()
+    for operation in operations:
+        part = ON_A_CPU.get(operation.key, OTHER)
+        shares[part] += 100 * operation.self_cpu_time_total / sum(row.self_cpu_time_total for row in operations)
+    images = steps * kinds["eager"].parameters.batch_size
+    write_record(
+        BENCHMARK, "cpu", "small", parameters={"run": "cifar10-small/coded-s0", "rounds": rounds, "steps": steps},
+        seed=0, checkpoint=None, beginning=beginning,
+        metrics={
+            "compiled_images_over_eager": median(seconds["eager"]) / median(seconds["compiled"]),
+            **{f"{how}_images_per_second": images / median(values) for how, values in seconds.items()},
+        },
+        points=[{"part": part, "percent": round(share, 1)} for part, share in shares.items()],
+        curves=[{"how": how, "images_per_second": [round(images / value, 1) for value in values]}
+                for how, values in seconds.items()],
+    )  # fmt: skip
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
@@ -208,6 +257,7 @@ if __name__ == "__main__":
     of_rates.add_argument("--beside", required=True)
     commands.add_parser("bytes")
     commands.add_parser("loader")
+    commands.add_parser("cpu")
     asked = parser.parse_args()
     if asked.what == "card":
         card(asked.folder, asked.name, asked.beside)
@@ -215,5 +265,7 @@ if __name__ == "__main__":
         rates(asked.file, asked.name, asked.beside)
     elif asked.what == "bytes":
         count_bytes()
-    else:
+    elif asked.what == "loader":
         time_loader()
+    else:
+        time_cpu()
