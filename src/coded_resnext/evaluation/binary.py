@@ -159,9 +159,9 @@ def training_thresholds(
     Args:
         schemes: as of `binary_logits`.
     """
-    found_on = [_threshold_images(images, k, seed) for k in range(len(images.classes))]
-    needed = [np.unique(np.concatenate([positives, *draws])) for positives, draws in found_on]
-    paths, pieces, begin = ClassPaths(model, schemes), [[] for _ in found_on], 0
+    classes = range(len(images.classes))
+    needed = [_needed(*_threshold_images(images, k, seed)).astype(np.int32) for k in classes]
+    paths, pieces, begin = ClassPaths(model, schemes), [[] for _ in classes], 0
     for pixels, _ in eval_batches(images, batch_size, device):
         shared, end = paths.shared(pixels), begin + len(pixels)
         for k, rows in enumerate(needed):
@@ -169,10 +169,7 @@ def training_thresholds(
             if len(here):
                 pieces[k].append(paths.logits(shared[here], k)[:, k].cpu())
         begin = end
-    return [
-        _threshold(rows, torch.cat(logits), *groups)
-        for rows, logits, groups in zip(needed, pieces, found_on, strict=True)
-    ]
+    return [training_threshold(lambda _, found=pieces[k]: torch.cat(found), images, k, seed=seed) for k in classes]
 
 
 def training_threshold(
@@ -183,11 +180,16 @@ def training_threshold(
     With more than 10 classes, the mean over draws of 9 negatives for each positive.
 
     Args:
-        logits_of: what the classifier says of the images of these indices, (m,); asked only of those that count.
+        logits_of: what the classifier says of the images of these indices, sorted, (m,); asked once.
     """
     positives, draws = _threshold_images(images, k, seed)
-    needed = np.unique(np.concatenate([positives, *draws]))
-    return _threshold(needed, logits_of(needed), positives, draws)
+    needed = _needed(positives, draws)
+    logits = logits_of(needed).double().numpy()
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        return logits[needed.searchsorted(rows)]
+
+    return float(np.mean([best_threshold(scores(positives), scores(drawn)) for drawn in draws]))
 
 
 def _threshold_images(images: ImageSet, k: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -199,12 +201,9 @@ def _threshold_images(images: ImageSet, k: int, seed: int) -> tuple[np.ndarray, 
     return positives, [sample_negatives(negatives, len(positives), seed, k, d) for d in range(THRESHOLD_DRAWS)]
 
 
-def _threshold(needed: np.ndarray, logits: Tensor, positives: np.ndarray, draws: Sequence[np.ndarray]) -> float:
-    """The mean over draws of `best_threshold`, from the logits (m,) of the images of sorted indices (m,)."""
-    def scores(rows: np.ndarray) -> np.ndarray:
-        return logits.double().numpy()[needed.searchsorted(rows)]
-
-    return float(np.mean([best_threshold(scores(positives), scores(drawn)) for drawn in draws]))
+def _needed(positives: np.ndarray, draws: Sequence[np.ndarray]) -> np.ndarray:
+    """All of these indices, sorted, once each."""
+    return np.unique(np.concatenate([positives, *draws]))
 
 
 def sample_negatives(negatives: np.ndarray, positives: int, *key: int) -> np.ndarray:
