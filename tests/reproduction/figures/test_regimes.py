@@ -22,7 +22,7 @@ def test_cells_are_the_claims():
         cell = table.loc["digits", short]
         assert cell.startswith(f"{of_digits.loc[claim, 'ours']:.1f} ± {of_digits.loc[claim, 'error']:.1f}"), short
     assert 0 <= float(table.loc["digits", "training_error"]) < 5
-    assert table.loc["CIFAR-10, small", "training_error"] == "not measured"
+    assert float(table.loc["CIFAR-10, small", "training_error"]) > 5  # measured with the accuracy, after the fact
 
 
 @pytest.mark.parametrize("preset", ["digits", "cifar10-few"])

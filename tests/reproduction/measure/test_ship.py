@@ -89,6 +89,16 @@ def test_shipped_weights_are_evaluated_where_there_is_no_record(trained, capsys)
     (again,) = evaluate("accuracy", parameters)
     assert again == record
     assert "the committed record" in capsys.readouterr().out
+    assert "clean_train_accuracy" not in record["metrics"]  # the training's record has it
+
+
+@pytest.mark.usefixtures("listed")
+def test_how_well_training_images_are_fitted_is_measured_where_training_did_not(trained, monkeypatch):
+    older = {**trained, "metrics": {"test_accuracy": trained["metrics"]["test_accuracy"]}}
+    monkeypatch.setattr(stages, "read_record", lambda preset, stage, name: older if stage == "training" else None)
+    (record,) = evaluate("accuracy", EvaluationParameters("digits"))
+    measured, known = (found["metrics"]["clean_train_accuracy"] for found in (record, trained))
+    assert abs(measured - known) <= 100 / 300 + 1e-9  # one image: weights are shipped in float16
 
 
 @pytest.mark.usefixtures("listed")

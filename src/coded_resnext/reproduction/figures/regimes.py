@@ -39,9 +39,12 @@ def what_held(preset: str) -> str:
 
 
 def training_error(preset: str) -> str:
-    """Percent of clean training images that the first coded kind has wrong, in evaluation mode."""
-    trained = coded_records(read_stage(preset, "training"))
-    known = [run["metrics"]["clean_train_accuracy"] for run in trained if "clean_train_accuracy" in run["metrics"]]
+    """Percent of clean training images that the first coded kind has wrong, in evaluation mode.
+
+    Measured at the end of training, or with the accuracy where training did not.
+    """
+    records = coded_records([*read_stage(preset, "training"), *read_stage(preset, "accuracy")])
+    known = [run["metrics"]["clean_train_accuracy"] for run in records if "clean_train_accuracy" in run["metrics"]]
     return f"{100 - fmean(known):.1f}" if known else NOT_MEASURED
 
 
@@ -49,8 +52,8 @@ def regime_table() -> pd.DataFrame:
     """A row a preset that has coded runs: how well they are fitted, and what the claims came to.
 
     Returns:
-        preset, training_error (percent of clean training images, in evaluation mode; not in older records), runs, and a
-        column a claim: percent or points with the 95 % error, the verdict as a mark, and how many runs where fewer.
+        preset, training_error (percent of clean training images, in evaluation mode), runs, and a column a claim:
+        percent or points with the 95 % error, the verdict as a mark, and how many runs where fewer.
     """
     rows = []
     for name in presets_once():

@@ -67,9 +67,15 @@ def measure_accuracy(run: Run) -> Measured:
     """Table 2; of a plain network what linear probes answer at the blocks where a coded one decodes.
 
     And of the images held out what a choice may go by: accuracy, of few classes the mean average precision of their
-    paths, and what is taken for what, by which words may be dealt to classes, see `assign_classes`.
+    paths, and what is taken for what, by which words may be dealt to classes, see `assign_classes`. How well the
+    training images are fitted is measured where the training's record is older than that number.
     """
     predictions = predict(run.model, run.test, run.batch_size, run.device)
+    metrics = full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}
+    training = read_record(run.training["preset"], "training", run.training["name"])
+    if training and "clean_train_accuracy" not in training["metrics"]:
+        of_train = predict(run.model, run.train, run.batch_size, run.device)
+        metrics["clean_train_accuracy"] = of_train.accuracy(run.train.labels)
     right = {SOFTMAX: pack(predictions.logits.argmax(1) == run.test.labels)}
     probes = []
     if not run.model.schemes:
@@ -87,7 +93,7 @@ def measure_accuracy(run: Run) -> Measured:
         if run.model.schemes and run.model.num_classes <= FEW_CLASSES and all_there:
             logits, _ = binary_logits(run.model, run.schemes, run.held, run.batch_size, run.device)
             held["held"]["average_precision"] = fmean(average_precisions(logits, run.held))
-    return full_accuracy(predictions, run.test.labels) | {"images": len(run.test)}, {
+    return metrics, {
         **({"probes": probes} if probes else {}),
         **held,
         "right": right,
