@@ -131,8 +131,8 @@ CAPTIONS = {
     # 03: training
     "learning-curves": Caption(
         "Learning curves", "Accuracy on the images held out (on the test images where none are), accuracy of the last "
-        "coded block as a decoder, and the coding loss, epoch by epoch.",
-        "Lines: means over seeds; bands: one standard deviation.",
+        "coded block as a decoder, and the coding loss, at the epochs that were evaluated.",
+        "Lines, or points where few were: means over seeds; bands: one standard deviation.",
         stages=("training",), kinds=("coded", "plain", "coded, mu="),
     ),
     # 04 to 07: the paper's results
@@ -204,10 +204,10 @@ CAPTIONS = {
     ),
     "energies-of-images": Caption(
         "One image lights up its branches", "Test images drawn by chance among those that every block gets right "
-        "(easy), that only later stages do (late), that the first block gets wrong and is sure of (wrong early), and "
-        "among images of no class (foreign). Beside each block: the class of the nearest codeword, right (=) or wrong "
-        "(≠), and by how much the second-nearest is farther; the image would leave where this margin exceeds a "
-        "threshold that costs half a point on the images held out.",
+        "(easy), that only later stages do (late), that the first block gets wrong by more than the median of the "
+        "margins of those it gets right (wrong early), and among images of no class (foreign). Beside each block: the "
+        "class of the nearest codeword, right (=) or wrong (≠), and by how much the second-nearest is farther; the "
+        "image would leave where this margin exceeds a threshold that costs half a point on the images held out.",
         "Darker: more energy. Dots: branches that work for the true class, or for the named one.",
         stages=("early",), kinds=(), having="examples",
     ),
@@ -300,8 +300,9 @@ CAPTIONS = {
     # 10: early exit
     "exit-tradeoff": Caption(
         "What stopping early saves", "Accuracy against multiply-adds of every policy; thresholds were chosen on "
-        "held-out images.", "Lines and bands: mean and standard deviation over seeds; points: networks that never "
-        f"stop, with {INTERVAL}, a narrower one by what it costs. An inset, where there is room, enlarges the top.",
+        "held-out images.", "Lines and bands: mean and standard deviation over seeds, as far as all seeds "
+        f"reach; points: networks that never stop, with {INTERVAL}, a narrower one by what it costs. An inset, where "
+        "there is room, enlarges the top.",
         stages=("exits",), kinds=EVERY,
     ),
     "exit-networks": Caption(
@@ -383,7 +384,8 @@ CAPTIONS = {
     "gain-by-images": Caption(
         "What coding is worth, by training images", "The same network and recipe on 100 to 4,500 CIFAR-10 images a "
         "class, with as many passes but for the last: coded less plain; and a coded network without all inactive, or "
-        "all active, branches of one block less the whole one.", "Bars: 95 % intervals.", stages=(), kinds=(),
+        "all active, branches of one block (c3.3, the paper's) less the whole one.", "Bars: 95 % intervals.",
+        stages=(), kinds=(),
     ),
 }  # fmt: skip
 

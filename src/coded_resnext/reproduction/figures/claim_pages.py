@@ -142,12 +142,14 @@ PAGES = (
             "mean average precision, own codeword less the mean of all others'",
             "mean average precision, own codeword less the same cut without a coding loss",
             "mean average precision, own codeword less the same cut of a plain network",
+            "mean average precision, own codeword less the same cut with dropping alone",
             "mean average precision, own codeword less that of a small plain network, whole",
         ),
-        ("binary",), (CODED, NO_LOSS, NO_DROPPING, PLAIN, SMALL_PLAIN), "06_binary_classifiers", "controls",
+        ("binary",), (CODED, NO_LOSS, NO_DROPPING, PLAIN, DROPPING_ALONE, SMALL_PLAIN),
+        "06_binary_classifiers", "controls",
         "If another class's codeword served a class as well as its own, the first two rows would differ from zero "
-        "no more. A plain network trained with the same dropping of branches, which is not run here, would tell "
-        "coding and dropping further apart.",
+        "no more. With dropping alone is a raw sum trained with the same dropping and nothing else: that row is what "
+        "coding and normalising add to it.",
     ),
     Page(
         "codewords", "Designed codewords are better than others",

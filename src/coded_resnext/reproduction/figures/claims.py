@@ -360,13 +360,16 @@ def _control_claims(records: _Records) -> list[Claim]:
     without_loss, plain = (records.controls(kind, "own codeword") for kind in (NO_LOSS, PLAIN))
     small = records.controls(records.small_plain(), "whole network")
     name = "mean average precision, own codeword less"
-    return [
+    rows = [
         _classes(f"{name} another's", CLAIM, _Theirs(), records, own, another),
         _classes(f"{name} the mean of all others'", CLAIM, _Theirs(), records, own, records.other_paths(CODED)),
         _classes(f"{name} the same cut without a coding loss", CLAIM, _Theirs(), records, own, without_loss),
         _classes(f"{name} the same cut of a plain network", CHECK, _Theirs(), records, own, plain),
         _classes(f"{name} that of a small plain network, whole", CLAIM, _Theirs(), records, own, small),
     ]
+    if dropping := records.controls(DROPPING_ALONE, "own codeword"):
+        rows.append(_classes(f"{name} the same cut with dropping alone", CLAIM, _Theirs(), records, own, dropping))
+    return rows
 
 
 def _codeword_claims(records: _Records) -> list[Claim]:

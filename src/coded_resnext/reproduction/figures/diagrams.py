@@ -184,7 +184,7 @@ def distance_bound_by_classes(table: pd.DataFrame) -> Figure:
         there = rows.dropna(subset="reached")
         look = {"color": shade, "marker": marker, "linestyle": "", "markersize": 5}
         axes.plot(there["classes"], there["reached"], **look)
-    axes.plot([], [], "o", color="white", markeredgecolor="black", label="a built-in scheme")
+    axes.plot([], [], "o", color="black", markersize=5, label="marks: built-in schemes")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))

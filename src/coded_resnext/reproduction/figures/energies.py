@@ -64,7 +64,8 @@ def energies_by_class(
     columns = [entry for stage, blocks in stages.items() for entry in (stage, *blocks)]
     figure = Figure((WIDTH, 0.55 + 1.0 * len(rows)))
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    look = {"cmap": SHADES, "vmin": 0, "vmax": MOST, "edgecolor": "white", "linewidth": 0.2}
+    few = len(names) <= NAMED  # between the rows of many classes lines would be all there is to see
+    look = {"cmap": SHADES, "vmin": 0, "vmax": MOST} | ({"edgecolor": "white", "linewidth": 0.2} if few else {})
     for line, (kind, blocks) in zip(grid, rows.items(), strict=True):
         by_name = {block.block: block for block in blocks}
         for axes, column in zip(line, columns, strict=True):
@@ -80,7 +81,7 @@ def energies_by_class(
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
         line[0].set_ylabel(kind)
-        if len(names) <= NAMED:
+        if few:
             labels = [shown_name(name, SHORT) for name in names]
             line[0].set_yticks(np.arange(len(names)) + 0.5, labels, fontsize=5)
             line[0].tick_params(length=0)

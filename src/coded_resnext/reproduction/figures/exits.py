@@ -203,7 +203,7 @@ def rejection(table: pd.DataFrame) -> Figure:
             edgecolor=CODED_COLOUR, hatch="////" if of_softmax else "", error_kw={"ecolor": "black"},
             label="reads the logits" if of_softmax else "distance to the nearest codeword",
         )  # fmt: skip
-        axes.text(row.fpr95 + spread + 1, row.Index, f"{row.fpr95:.0f}", va="center", fontsize=6.5)
+        axes.text(row.fpr95 + spread + 1, row.Index, f"{row.fpr95:.0f}", va="center", fontsize=6.5, bbox=WHITE_BOX)
     axes.axvline(95, color="black", linestyle=":", linewidth=0.8, label="chance")
     axes.invert_yaxis()
     axes.set_xlim(0, 102)

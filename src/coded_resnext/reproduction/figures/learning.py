@@ -18,6 +18,7 @@ LOOKS = {  # of kinds of runs: colour, line, and what the legend calls them
     PLAIN: (PLAIN_COLOUR, "--", "plain"),
     NO_LOSS: (NO_LOSS_COLOUR, ":", "coded, μ = 0"),
 }
+FEW = 5  # so few epochs are points, not only a line
 
 
 def history_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -62,5 +63,6 @@ def _curve(axes: Axes, rows: pd.DataFrame, key: str, kind: str) -> None:
     colour, line, label = LOOKS[kind]
     groups = rows.dropna(subset=[key]).groupby("epoch")[key]
     mean, spread = groups.mean(), groups.std().fillna(0.0)
-    axes.plot(mean.index, mean, color=colour, linestyle=line, label=label)
+    marker = "o" if len(mean) < FEW else ""
+    axes.plot(mean.index, mean, color=colour, linestyle=line, marker=marker, label=label)
     axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=BAND, linewidth=0)

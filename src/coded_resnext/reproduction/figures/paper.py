@@ -266,7 +266,11 @@ def binary_classifiers(table: pd.DataFrame, paper: pd.DataFrame | None = None) -
     points(axes, table)
     axes.vlines(table["recall"], table["precision"], table["precision_out"], color=LEADER, linewidth=0.5)
     axes.margins(x=0.12, y=0.1)
-    label_points(axes, table["recall"], table["precision"], table["class"].map(shown_name))
+    above = table.dropna(subset="precision_out")
+    label_points(
+        axes, [*table["recall"], *above["recall"]], [*table["precision"], *above["precision_out"]],
+        [*table["class"].map(shown_name), *[""] * len(above)],
+    )  # fmt: skip
     return figure
 
 

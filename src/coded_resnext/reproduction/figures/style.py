@@ -190,7 +190,7 @@ def _has_glyph(letter: str) -> bool:
 def label_points(axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
     """Names beside points, each where it hides the fewest points and names, tried from near to far; in their order.
 
-    The axes' limits must not change any more.
+    A point whose name is empty only is not to be hidden. The axes' limits must not change any more.
     """
     figure = axes.get_figure()
     x_low, x_high = axes.get_xlim()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ...codes.scheme import CodingScheme, word_text
-from .style import ACTIVE, INACTIVE, WIDTH, shown_name, styled
+from .style import ACTIVE, INACTIVE, WIDTH, short_name, shown_name, styled
 
 
 def nearest_codewords(energies: np.ndarray, scheme: CodingScheme, classes: Sequence[str]) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def way_of_an_image(
         axes.bar(branches[~active], values[~active], color=INACTIVE, label="0")
         axes.axhline(1, color="black", linestyle="--", linewidth=0.6)
         nearest = nearest_codewords(values, schemes[block], classes).iloc[0]
-        axes.set(ylim=(0, 1.05 * highest), title=f"{block}: {shown_name(nearest['class'])}", xticks=[])
+        axes.set(ylim=(0, 1.05 * highest), title=f"{short_name(block)}: {shown_name(nearest['class'])}", xticks=[])
         if axes is not places[0]:
             axes.set_yticklabels([])
     places[0].set_ylabel("energy")
