@@ -39,7 +39,7 @@ def read_images(data_sets: set[str]) -> None:
     read = functools.lru_cache(lambda name, split: image_set(strips, name, split))
     # No seed draws the split of an image folder, and CIFAR's images have one size.
     fit.load_images = trained.load_images = lambda name, split, *, image_size=0, seed=0: read(name, split)
-    trained.out_of_distribution = lambda name, *, image_size: (
+    trained.out_of_distribution = lambda name, *, image_size, crop: (
         read(PARTNERS[name], "test") if has_partner(name) else None
     )
     for name in sorted(data_sets):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import paths
 from .descriptions import from_yaml
-from .errors import CodedResNeXtError, Missing, Refused, on_one_line, unknown
+from .errors import BadFile, CodedResNeXtError, Missing, Refused, on_one_line, unknown
 
 if TYPE_CHECKING:
     from .network.model import CodedResNeXt
@@ -209,10 +209,19 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _stops(model: CodedResNeXt, folder: Path) -> Callable[..., str] | None:
-    """Where early exit would have left with one image, by the calibration in a network's folder; None without one."""
+    """Where early exit would have left with one image, by the calibration in a network's folder; None without one.
+
+    One of other weights, from before a run was trained again, is none: what the image shows is known without it.
+    """
     from .early_exit.targets import calibrated_rule
 
-    rule = calibrated_rule(model, folder)
+    try:
+        rule = calibrated_rule(model, folder)
+    except BadFile:
+        raise
+    except Refused as error:
+        print(f"note: without early exit: {error}", file=sys.stderr)
+        return None
     if rule is None:
         return None
     places = [*model.schemes, "softmax"]

@@ -10,6 +10,7 @@ from image_folders import make_folder
 from PIL import Image
 
 from coded_resnext.data.sets import (
+    ImageSet,
     has_partner,
     images_drawn_to_test,
     load_images,
@@ -48,14 +49,14 @@ def test_a_seed_splits_the_digits(seed):
 
 
 def test_photo_patches_are_the_partner_of_digits():
-    patches = out_of_distribution("digits", image_size=8)
+    patches = out_of_distribution("digits", image_size=8, crop=False)
     assert patches.pixels.shape == (500, 1, 8, 8)
-    assert torch.equal(patches.pixels, out_of_distribution("digits", image_size=8).pixels)
+    assert torch.equal(patches.pixels, out_of_distribution("digits", image_size=8, crop=False).pixels)
     assert patches.pixels.unique(dim=0).shape[0] > 490  # sky repeats a little, the draw does not
 
 
 def test_a_set_without_partner_has_none(tmp_path):
-    assert out_of_distribution("shapes", image_size=32, root=tmp_path) is None
+    assert out_of_distribution("shapes", image_size=32, crop=False, root=tmp_path) is None
 
 
 def test_image_folder(tmp_path):
@@ -90,7 +91,7 @@ def test_cifar_comes_from_its_folder(tmp_path):
     images = load_images("cifar10", "test", root=make_folder(tmp_path, "cifar10", size=(32, 32)))
     assert images.mean == (0.4914, 0.4822, 0.4465)
     make_folder(tmp_path, "cifar100", size=(32, 32), splits=("test",))
-    assert out_of_distribution("cifar10", image_size=32, root=tmp_path).name == "cifar100"
+    assert out_of_distribution("cifar10", image_size=32, crop=False, root=tmp_path).name == "cifar100"
 
 
 def test_a_folder_of_images_of_no_class(tmp_path):
@@ -99,13 +100,18 @@ def test_a_folder_of_images_of_no_class(tmp_path):
     assert not has_partner("shapes", root=tmp_path)
     make_folder(tmp_path / "shapes", "Foreign", classes=("a", "b"), size=(40, 24), splits=("deep",))
     assert has_partner("shapes", root=tmp_path)
-    foreign = out_of_distribution("shapes", image_size=8, root=tmp_path)
+    foreign = out_of_distribution("shapes", image_size=8, crop=True, root=tmp_path)
     assert (len(foreign), foreign.classes, foreign.take(0, 6).shape) == (6, ("Foreign",), (6, 3, 8, 8))
     assert load_images("shapes", "train", root=tmp_path).classes == ("circle", "square")
+    own, small = (Image.open(tmp_path / f"shapes/test/circle/{i}.png") for i in (0, 1))
+    for i, file in enumerate(sorted(foreign.files)):
+        (small if i else own).save(file)
+    whole = out_of_distribution("shapes", image_size=own.width, crop=False, root=tmp_path)
+    assert np.array_equal(whole.pixels[0].permute(1, 2, 0), np.array(own))  # as the network's own, to the pixel
     for file in foreign.files:
         file.unlink()
     with pytest.raises(ValueError, match="has no image of no class"):
-        out_of_distribution("shapes", image_size=8, root=tmp_path)
+        out_of_distribution("shapes", image_size=8, crop=True, root=tmp_path)
 
 
 def test_in_a_flat_folder_foreign_is_a_class(tmp_path):
@@ -131,6 +137,30 @@ def test_holdout_is_stratified_and_disjoint():
         split_holdout(train, 5, seed=0)
 
 
+@pytest.mark.parametrize("count", [100, 900])
+def test_a_rare_class_is_on_both_sides_of_a_holdout(count):
+    """Stratified by shares alone, three images of a thousand would all be on one side."""
+    labels = torch.tensor([0] * 3 + [1] * 997)
+    images = ImageSet("made-up", labels, ("rare", "common"), (0.5,), (0.5,), 1, torch.arange(1000)[:, None, None, None])
+    kept, held = split_holdout(images, count, seed=0)
+    assert (len(kept), len(held)) == (1000 - count, count)
+    assert all((side.labels.bincount(minlength=2) > 0).all() for side in (kept, held))
+    assert sorted(torch.cat([kept.pixels, held.pixels]).flatten().tolist()) == list(range(1000))
+    assert all(torch.equal(side.labels, labels[side.pixels.flatten()]) for side in (kept, held))
+
+
+def test_a_subset_may_be_empty():
+    images = load_images("digits", "test")
+    assert [len(images.subset(nothing)) for nothing in ([], range(3, 3), np.array([], dtype=int))] == [0, 0, 0]
+
+
+def test_a_class_may_be_called_test(tmp_path):
+    """Three classes are no split, whatever they are called."""
+    make_folder(tmp_path, "trial", classes=("control", "placebo", "test"), splits=(".",))
+    for split in ("train", "test"):
+        assert load_images("trial", split, root=tmp_path).classes == ("control", "placebo", "test")
+
+
 def test_unknown_data_set_says_where_it_is_looked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no data set 'cifra10'.*digits, cifar10 and cifar100"):
         load_images("cifra10", "train", root=tmp_path)
@@ -154,7 +184,8 @@ def test_a_file_that_is_no_image_is_named(tmp_path, image_size, when):
 )
 def test_bad_folders(tmp_path, classes, per_class, message):
     make_folder(tmp_path, classes=classes, per_class=per_class)
-    (tmp_path / "shapes" / "train").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "test"):
+        (tmp_path / "shapes" / split).mkdir(parents=True, exist_ok=True)
     with pytest.raises(ValueError, match=message):
         load_images("shapes", "train", root=tmp_path)
 

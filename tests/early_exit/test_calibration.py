@@ -65,6 +65,14 @@ def test_its_hash_is_the_checkpoints(tmp_path):
     assert weights_hash(model.to(memory_format=torch.channels_last)) == weights_hash(model)
 
 
+def test_shipped_weights_come_before_a_folder_of_their_name(monkeypatch, tmp_path):
+    """As for the network itself: both are found by one name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar10-small").mkdir()
+    model = CodedResNeXt.from_pretrained("cifar10-small")
+    assert load_calibration("cifar10-small", model).weights == weights_hash(model)
+
+
 def test_another_networks_file_is_refused(calibrated, tmp_path):
     _, calibration = calibrated
     save_calibration(tmp_path, calibration)

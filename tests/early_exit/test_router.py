@@ -9,10 +9,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from coded_resnext import CodedResNeXt, EarlyExit, decode, load_scheme
 from coded_resnext.early_exit.calibration import calibrate
-from coded_resnext.early_exit.stopping import STOPS_ABOVE
+from coded_resnext.early_exit.stopping import STOPS_ABOVE, StoppingRule
 from coded_resnext.evaluation.prediction import Predictions
 from coded_resnext.network.cost import multiply_adds
 from coded_resnext.network.reference import write_out
+from coded_resnext.subnetworks.folding import fold
 
 BATCH = 64
 
@@ -220,6 +221,22 @@ def test_no_number_never_exits_early_and_is_flagged(policy, network, images):
     assert (after.exits[others] == 0).all()
 
 
+@pytest.mark.parametrize("policy", STOPS_ABOVE)
+def test_under_autocast_energies_are_read_as_they_are(policy, network, images):
+    """Distances differ by little: products in bfloat16 would send images elsewhere."""
+    network, images = network.float(), images.float()
+    calibration = calibrated(network, images)
+    thresholds = some_thresholds(network, calibration, policy, images)
+    rule = StoppingRule(network.schemes, policy, thresholds, calibration)
+    whole = whole_pass(network, images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rule.simulate(whole.energies, whole.logits)
+        assert len(EarlyExit(network, policy, thresholds, calibration).predict(images).labels) == BATCH
+    expected = rule.simulate(whole.energies, whole.logits)
+    assert torch.equal(found.exits, expected.exits)
+    assert torch.equal(found.labels, expected.labels)
+
+
 def test_a_plain_network_is_refused():
     with pytest.raises(ValueError, match="plain network has no coded block to stop at"):
         EarlyExit(CodedResNeXt([1, 1, 1], 10, 10, 2, width=8))
@@ -228,6 +245,11 @@ def test_a_plain_network_is_refused():
 def test_another_sum_is_refused(network):
     with pytest.raises(ValueError, match=r"block layer2\.0 sums its branches otherwise than equation 3"):
         EarlyExit(write_out(network))
+
+
+def test_a_folded_network_is_refused(network):
+    with pytest.raises(ValueError, match=r"block layer1\.0 is a FoldedBottleneck: give the network that it was made"):
+        EarlyExit(fold(network))
 
 
 def test_a_calibration_of_another_network_is_refused(network, images, randomise_batch_norm):

@@ -1,5 +1,6 @@
 """What the evaluations claim, on networks whose answers can be worked out otherwise."""
 
+import copy
 import dataclasses
 import itertools
 
@@ -38,6 +39,15 @@ def test_predictions_do_not_depend_on_the_batch_size(network, digits):
     whole, parts = predict(network, digits, 60, CPU), predict(network, digits, 7, CPU)
     assert torch.allclose(whole.logits, parts.logits, atol=1e-5)  # float32, other kernels for other shapes
     assert list(whole.energies) == list(network.schemes)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16])
+def test_a_network_computes_in_its_own_precision(precision, network, digits):
+    expected = predict(network, digits, 60, CPU)
+    found = predict(copy.deepcopy(network).to(precision), digits, 60, CPU)
+    assert {found.logits.dtype, *(value.dtype for value in found.energies.values())} == {torch.float32}
+    tolerance = 0.05 if precision == torch.bfloat16 else 1e-5
+    assert (found.logits - expected.logits).abs().max() < tolerance * expected.logits.abs().max()
 
 
 def test_early_decoding_counts_right_answers(network, digits):

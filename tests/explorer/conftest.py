@@ -26,7 +26,7 @@ def subject(run_folder) -> Subject:
 
 @pytest.fixture(scope="session")
 def pictures(subject):
-    return with_strangers(read_set(subject.data, subject.checkpoint.description.parameters["seed"], 300), "digits")
+    return with_strangers(read_set(subject.data, subject.checkpoint.description.parameters["seed"], 300), subject.data)
 
 
 @pytest.fixture(scope="session")

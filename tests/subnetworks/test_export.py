@@ -9,15 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from coded_resnext import CodedResNeXt, load_images, load_subnetwork
+from coded_resnext import CodedResNeXt, load_images, load_subnetwork, paths
 from coded_resnext.__main__ import main
 from coded_resnext.data.prepare import Preparation, centre_crop, normalise, read_image, to_uint8
 from coded_resnext.descriptions import SEAL
-from coded_resnext.errors import CheckpointError
+from coded_resnext.errors import CheckpointError, Refused
 from coded_resnext.reproduction.measure.stages import evaluate, recorded_threshold
 from coded_resnext.reproduction.records.presets import EvaluationParameters
+from coded_resnext.subnetworks.classify import load_classifier
 from coded_resnext.subnetworks.export import cut_out
-from coded_resnext.subnetworks.manifest import read_manifest
+from coded_resnext.subnetworks.manifest import read_manifest, save_subnetwork
 from coded_resnext.subnetworks.onnx_file import (
     ENERGIES,
     METADATA,
@@ -27,6 +28,7 @@ from coded_resnext.subnetworks.onnx_file import (
     export_program,
     sealed,
 )
+from coded_resnext.training import run as trained
 from coded_resnext.training.checkpoint import load_checkpoint, run_folder
 
 missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
@@ -93,6 +95,27 @@ def test_the_threshold_is_the_records_or_found_in_the_same_way(run):
     assert after == record["points"][4]["threshold"]
     assert before == pytest.approx(after, rel=1e-5)  # float32 logits of the cut and the masked network
     assert cut_out(checkpoint, ["4", "5"])[1].threshold is None
+
+
+def test_without_the_training_images_there_is_no_threshold_and_it_is_said(run, digits, tmp_path, capsys, monkeypatch):
+    def moved(*_, **__):
+        raise Refused("data set '/photos' is no folder")
+
+    monkeypatch.setattr(trained, "load_images", moved)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)  # another test may have made the record that has it
+    assert main(["export", "--checkpoint", str(run), "--classes", "0", "--out", str(tmp_path / "zero")]) == 0
+    assert "no threshold: the training images are not here\n" in capsys.readouterr().out
+    assert main(["predict", save_digit(digits, 0, tmp_path / "0.png"), "--model", str(tmp_path / "zero")]) == 0
+    assert "0 with logit " in capsys.readouterr().out
+
+
+def test_a_subnetwork_in_float64_classifies(run, digits, tmp_path):
+    subnetwork, manifest = cut_out(load_checkpoint(run), ["3", "8"])
+    image = digits.image(0)
+    save_subnetwork(tmp_path / "single", subnetwork, manifest)
+    save_subnetwork(tmp_path / "double", subnetwork.double(), manifest)
+    single, double = (load_classifier(tmp_path / name).classify(image) for name in ("single", "double"))
+    assert double.probabilities == pytest.approx(single.probabilities, abs=1e-5)
 
 
 @needs_onnx

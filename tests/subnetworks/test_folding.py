@@ -29,6 +29,12 @@ def test_folded_network_is_the_network(classes, stem, randomise_batch_norm):
         assert torch.allclose(folded_energies[name], expected, rtol=1e-9)  # sums that partly cancel, through 5 blocks
 
 
+def test_a_folded_network_is_not_folded_again(randomise_batch_norm):
+    folded = fold(randomise_batch_norm(CodedResNeXt([1], 10, 10, 2, width=8)))
+    with pytest.raises(ValueError, match=r"block layer1\.0 is a FoldedBottleneck"):
+        fold(folded)
+
+
 def test_a_folded_network_removes_no_branches(randomise_batch_norm):
     model = randomise_batch_norm(CodedResNeXt([1], 10, 10, 2, width=8)).eval()
     with pytest.raises(ValueError, match="folded network cannot remove"):

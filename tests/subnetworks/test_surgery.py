@@ -40,6 +40,17 @@ def test_a_spare_codeword_takes_branches_that_are_free():
     assert spare_codeword(CodingScheme(words))[3:].sum() == 2
 
 
+def test_surgery_keeps_how_images_are_prepared_and_the_precision(network):
+    names = tuple("abcdefghi")
+    network.knows({"name": "made-up", "classes": names, "mean": [0.5], "std": [0.5], "image_size": 8}, crop=False)
+    network.double()
+    more, fewer = with_new_class(network), without_class(network, 4)
+    assert more.class_names == (*names, "new")
+    assert fewer.class_names == tuple("abcdfghi")
+    assert more.preparation == fewer.preparation == network.preparation
+    assert torch.equal(more.conv1.weight, network.conv1.weight)
+
+
 def test_a_full_scheme_has_no_room():
     with pytest.raises(ValueError, match=r"no room for one more word.*design_scheme\(5, 4, 1\)"):
         spare_codeword(CodingScheme(np.eye(4)))

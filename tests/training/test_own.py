@@ -1,5 +1,6 @@
 """Images of one's own: what a folder says of them, the recipe that the rules make of it, and its preset file."""
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,7 @@ from image_folders import make_folder
 from coded_resnext import CodedResNeXt, paths
 from coded_resnext.__main__ import _preset, main
 from coded_resnext.data.prepare import read_image
+from coded_resnext.early_exit.calibration import load_calibration, save_calibration
 from coded_resnext.reproduction.records.presets import EvaluationParameters, load_preset, own_preset, preset_name
 from coded_resnext.training.own import LARGEST, Survey, branches_for, recipe_for, survey
 from coded_resnext.training.parameters import TrainingParameters, build
@@ -133,6 +135,12 @@ def test_from_photographs_to_answers(tmp_path, capsys):
     run = paths.RUNS / "my-photos" / "coded-s0"
     model = CodedResNeXt.from_pretrained(str(run))
     assert "猫" in model.class_names
+    older = dataclasses.replace(load_calibration(run, model), weights="0" * 64)  # as after a training once more
+    save_calibration(run, older)
+    assert main(["predict", str(folder / "val"), "--model", "my-photos/coded-s0"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 12
+    assert "note: without early exit: the calibration is of weights 000000000000…" in said.err
     picture = read_image(sorted(Path(folder).rglob("*.jpg"))[0])
     assert model(model.preprocess([picture, picture])).shape == (2, 3)
     assert yaml.safe_load((tmp_path / "my-photos.yaml").read_text())["training"]["width"] == 8

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from .. import paths
 from ..errors import Missing, Refused
-from .folders import FOREIGN, SHOWN, TEST_SHARE, class_folders, find_layout, image_files, say_strays
-from .prepare import centre_crop, read_image, to_uint8
+from .folders import FOREIGN, SHOWN, TEST_SHARE, Layout, class_folders, find_layout, image_files, say_strays
+from .prepare import Preparation, centre_crop, read_image, to_uint8
 from .prepare import normalise as normalise
 
 # Channel means and deviations of the training images, 0 … 1, as the paper's code has them; ImageNet's are
@@ -105,6 +105,8 @@ class ImageSet:
     def subset(self, indices: Tensor | Sequence[int]) -> ImageSet:
         """The images of the given indices, in that order."""
         chosen = torch.as_tensor(indices)
+        if not len(chosen):  # of which torch makes floats
+            chosen = chosen.long()
         return replace(
             self,
             labels=self.labels[chosen],
@@ -185,11 +187,12 @@ def _is_path(name: str) -> bool:
     return name != Path(name).name or name in ("", ".", "..")
 
 
-def out_of_distribution(name: str, *, image_size: int, root: Path | None = None) -> ImageSet | None:
+def out_of_distribution(name: str, *, image_size: int, crop: bool, root: Path | None = None) -> ImageSet | None:
     """Test images of no class of `name`: what its folder has as foreign/, else its partner's; None without either.
 
     Args:
-        image_size: of the network that is to see them: images in foreign/ may have any size, and are cropped to it.
+        image_size: of the network that is to see them: images in foreign/ may have any size.
+        crop: how it has its own cut, see `Preparation`: foreign ones must not differ by that.
     """
     root = root or paths.RAW
     if folder := foreign_folder(name, root):
@@ -197,8 +200,12 @@ def out_of_distribution(name: str, *, image_size: int, root: Path | None = None)
         if not files:
             raise Refused(f"{folder} has no image of no class: put some in it or remove it")
         say_strays(folder, strays)
-        labels = torch.zeros(len(files), dtype=torch.int64)
-        return ImageSet(folder.name, labels, (folder.name,), *CONSTANTS["on disk"], image_size, files=Files.of(files))
+        labels, constants = torch.zeros(len(files), dtype=torch.int64), CONSTANTS["on disk"]
+        images = ImageSet(folder.name, labels, (folder.name,), *constants, image_size, files=Files.of(files))
+        if crop:
+            return images
+        square = Preparation(image_size, *constants).square
+        return replace(images, files=None, pixels=torch.stack([to_uint8(square(read_image(file))) for file in files]))
     partner = PARTNERS.get(name)
     if partner is None:
         return None
@@ -230,6 +237,8 @@ def foreign_folder(name: str, root: Path) -> Path | None:
 def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet | None]:
     """Set `count` images aside, stratified by class: (what is trained on, what choices are made on).
 
+    Every class has an image on both sides, also one that is so rare that its share would be none.
+
     Raises:
         ValueError: fewer images than that, or not one for each class on both sides.
     """
@@ -249,7 +258,18 @@ def split_holdout(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, Im
     kept, held = train_test_split(
         np.arange(len(images)), test_size=count, stratify=images.labels.numpy(), random_state=seed
     )
+    labels = images.labels.numpy()
+    _one_of_each(labels, kept, held)
+    _one_of_each(labels, held, kept)
     return images.subset(np.sort(kept)), images.subset(np.sort(held))
+
+
+def _one_of_each(labels: np.ndarray, lacking: np.ndarray, other: np.ndarray) -> None:
+    """Give one side an image of each class that it has none of, for one of its most frequent class; both in place."""
+    for k in np.setdiff1d(labels, labels[lacking]):
+        theirs = np.flatnonzero(labels[other] == k)[0]
+        ours = np.flatnonzero(labels[lacking] == np.bincount(labels[lacking]).argmax())[0]
+        lacking[ours], other[theirs] = other[theirs], lacking[ours]
 
 
 def other_classes(train: Sequence[str], test: Sequence[str]) -> str:
@@ -346,11 +366,8 @@ def split_folder(folder: Path, split: str) -> tuple[list[Path], list[int], tuple
     Raises:
         ValueError: fewer than two classes, one without images, or with too few of them to be split.
     """
-    place, whole = folder / split, False
-    if not place.is_dir():
-        layout = find_layout(folder)
-        place = layout.test if split == "test" and layout.test else layout.train
-        whole = layout.test is None
+    layout = _layout(folder, split)
+    place = layout.test if split == "test" and layout.test else layout.train
     folders = class_folders(place)
     if len(folders) < 2:
         raise Refused(f"{place} has {len(folders)} class folders, a classifier needs at least 2: <class>/<image>")
@@ -365,9 +382,20 @@ def split_folder(folder: Path, split: str) -> tuple[list[Path], list[int], tuple
         files += found
         labels += [label] * len(found)
     say_strays(place, strays)
-    if whole:
+    if layout.test is None:
         files, labels = _part_of(files, labels, split, folder)
     return files, labels, tuple(entry.name for entry in folders)
+
+
+def _layout(folder: Path, split: str) -> Layout:
+    """As `find_layout`; a folder of one split will do where that is the one, as of another set's test images."""
+    try:
+        return find_layout(folder)
+    except Refused:
+        alone = folder / split
+        if alone.is_dir():
+            return Layout(alone, alone)
+        raise
 
 
 def _part_of(files: list[Path], labels: list[int], split: str, folder: Path) -> tuple[list[Path], list[int]]:

@@ -152,7 +152,12 @@ def load_calibration(name: str | Path, model: nn.Module) -> Calibration:
         CheckpointError: a damaged file.
         ValueError: one of another network, see `Calibration.check`.
     """
-    folder = Path(name) if Path(name).is_dir() else find_model(name).path
+    try:
+        folder = find_model(name).path
+    except Missing:
+        if not Path(name).is_dir():
+            raise
+        folder = Path(name)
     calibration = calibration_in(folder, model)
     if calibration is None:
         raise Missing(f"{folder} has no {FILE}: python -m coded_resnext calibrate {name} makes it")

@@ -75,4 +75,5 @@ def evidence(energies: Tensor, words: Tensor, channel: BitChannel, *, hard: bool
     Returns:
         (B, K): Σ_n w_kn · (log p(v_n | 1) − log p(v_n | 0)).
     """
-    return (channel.hard(energies) if hard else channel.soft(energies)) @ words.T
+    with torch.autocast(energies.device.type, enabled=False):
+        return (channel.hard(energies) if hard else channel.soft(energies)) @ words.T

@@ -45,15 +45,15 @@ def predict(
 
     The network computes in its own precision, or what autocast says. Images on disk are read by `workers` processes.
     """
-    was_training = model.training
+    was_training, precision = model.training, next(model.parameters()).dtype
     model.eval()
     logits: list[Tensor] = []
     energies: dict[str, list[Tensor]] = {}
     for pixels, _ in eval_batches(images, batch_size, device, workers=workers):
-        answer, spent = model(pixels, return_energies=True)
+        answer, spent = model(pixels.to(precision), return_energies=True)
         logits.append(answer.float().cpu())
         for name, value in spent.items():
-            energies.setdefault(name, []).append(value.cpu())
+            energies.setdefault(name, []).append(value.float().cpu())
     model.train(was_training)
     return Predictions(torch.cat(logits), {name: torch.cat(parts) for name, parts in energies.items()})
 

@@ -79,7 +79,7 @@ def explore(model: str, images: Path | None = None) -> Row:
         pictures = read_set(subject.data, subject.checkpoint.description.parameters["seed"])
     else:
         pictures = read_folder(images, channels, subject.data)
-    return describe(subject, with_strangers(pictures, subject.data["name"]))
+    return describe(subject, with_strangers(pictures, subject.data))
 
 
 def describe(subject: Subject, pictures: Pictures) -> Row:

@@ -107,11 +107,15 @@ def read_set(data: Mapping[str, Any], seed: int, limit: int = MEASURED) -> Pictu
     return Pictures(images, names, f"the test images of {test.name}", len(test))
 
 
-def with_strangers(pictures: Pictures, data_name: str) -> Pictures:
-    """The same and foreign images of the data set's partner, where the pictures have none and the partner is there."""
+def with_strangers(pictures: Pictures, data: Mapping[str, Any]) -> Pictures:
+    """The same and foreign images of the data set's partner, where the pictures have none and the partner is there.
+
+    Args:
+        data: as of `read_set`.
+    """
     if (pictures.images.labels == FOREIGN).any():
         return pictures
-    foreign = out_of_distribution(data_name, image_size=pictures.images.image_size)
+    foreign = out_of_distribution(data["name"], image_size=pictures.images.image_size, crop=data["crop"])
     if foreign is None or foreign.image_size != pictures.images.image_size:
         return pictures
     drawn = np.sort(seeds("explorer's strangers").permutation(len(foreign))[:STRANGERS]).tolist()

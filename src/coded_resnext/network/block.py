@@ -30,7 +30,8 @@ def gram_matrices(weight: Tensor, num_branches: int) -> Tensor:
     """WᵀW of every branch, (N, d, d), of the last 1x1 convolution's kernel (C_out, N·d, 1, 1); at least float32."""
     w = weight.flatten(1).unflatten(1, (num_branches, -1))  # (C_out, N, d)
     w = w.to(torch.promote_types(w.dtype, torch.float32))
-    return torch.einsum("cni,cnj->nij", w, w)
+    with torch.autocast(w.device.type, enabled=False):
+        return torch.einsum("cni,cnj->nij", w, w)
 
 
 def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor | None = None) -> Tensor:
@@ -44,9 +45,9 @@ def branch_energies(u: Tensor, weight: Tensor, num_branches: int, gram: Tensor |
     Returns:
         (B, N), at least float32: under mixed precision half a mantissa is too little for a sum over H·W.
     """
+    if gram is None:
+        gram = gram_matrices(weight, num_branches)
     with torch.autocast(u.device.type, enabled=False):
-        if gram is None:
-            gram = gram_matrices(weight, num_branches)
         return gram_energies(u, gram, weight.shape[0])
 
 

@@ -370,6 +370,8 @@ def check_normalised(model: CodedResNeXt) -> None:
     """
     for name in model.block_names:
         block = model.get_submodule(name)
+        if not isinstance(block, CodedBottleneck):
+            raise Refused(f"block {name} is a {type(block).__name__}: give the network that it was made of")
         if block.coded and block.coded_sum is not coded_sum:
             raise Refused(
                 f"block {name} sums its branches otherwise than equation 3 (branch_sum, write_out): its energies and "

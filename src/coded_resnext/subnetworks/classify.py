@@ -178,7 +178,7 @@ def load_classifier(name: str | Path) -> Classifier:
 
     @torch.inference_mode()
     def by_torch(images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return model(images, return_energies=True)
+        return model(images.to(model.fc.weight.dtype), return_energies=True)
 
     return Classifier(
         model.class_names, threshold, model.preparation, by_torch, _last(words), model=model, checkpoint=checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Refused
+from ..errors import Missing, Refused
 from ..evaluation.binary import training_threshold
 from ..evaluation.prediction import predict
 from ..training.checkpoint import Checkpoint, named_checkpoint
@@ -65,7 +65,8 @@ def export(
         f"{cost['total']:,} multiply-adds an image, {cost['total_percent']:.1f} %",
     ]
     if len(names) == 1:
-        lines.append(f"threshold {manifest.threshold:.3f}")
+        known = manifest.threshold
+        lines.append("no threshold: the training images are not here" if known is None else f"threshold {known:.3f}")
     return "\n".join([*lines, f"written: {', '.join(written)}"])
 
 
@@ -87,7 +88,10 @@ def cut_out(
 
 
 def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | None:
-    """The threshold of a single class, from the training images; None for several classes, and where there are none."""
+    """The threshold of a single class, from the training images; None for several classes, and where there are none.
+
+    A folder that was moved since the training is none.
+    """
     if len(subnetwork.classes) > 1:
         return None
     (k,) = subnetwork.classes
@@ -95,7 +99,7 @@ def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | No
     run = Run(checkpoint)
     try:
         images = run.train
-    except FileNotFoundError:
+    except (Missing, Refused):
         return None
 
     def logits_of(rows: np.ndarray) -> Tensor:

@@ -36,6 +36,7 @@ MOST_IMAGES = 5000  # random ones of the training set; a path is small and learn
 EPOCHS = 4
 LEARNING_RATE = 0.02
 LEARNING_BATCH = 64
+NEW_CLASS = "new"  # what it is called until its user renames it
 
 
 def spare_codeword(scheme: CodingScheme, *, distance: int | None = None, seed: int = 0) -> np.ndarray:
@@ -90,7 +91,8 @@ def with_new_class(model: CodedResNeXt, distances: Mapping[str, int] | None = No
     }
     row = model.fc.weight.mean(0, keepdim=True)
     schemes = {name: longer[scheme] for name, scheme in model.schemes.items()}
-    return _same_with(model, schemes, torch.cat([model.fc.weight, row]))
+    names = (*model.class_names, NEW_CLASS) if model.class_names else ()
+    return _same_with(model, schemes, torch.cat([model.fc.weight, row]), names)
 
 
 @torch.no_grad()
@@ -107,7 +109,8 @@ def without_class(model: CodedResNeXt, k: int) -> CodedResNeXt:
     if len(rest) == model.num_classes:
         raise Refused(f"class {k} is not in 0 … {model.num_classes - 1}, the classes of the network")
     schemes = {name: CodingScheme(scheme.words[rest]) for name, scheme in model.schemes.items()}
-    smaller = _same_with(model, schemes, model.fc.weight[rest])
+    names = tuple(name for other, name in enumerate(model.class_names) if other != k)
+    smaller = _same_with(model, schemes, model.fc.weight[rest], names)
     for name, scheme in schemes.items():
         weight = smaller.get_submodule(name).conv3.weight
         weight[:, _channels(torch.from_numpy(scheme.column_sums == 0), weight.shape[1])] = 0
@@ -167,11 +170,14 @@ def _channels(branches: Tensor, width: int) -> Tensor:
     return branches.repeat_interleave(width // len(branches))
 
 
-def _same_with(model: CodedResNeXt, schemes: Mapping[str, CodingScheme], rows: Tensor) -> CodedResNeXt:
+def _same_with(
+    model: CodedResNeXt, schemes: Mapping[str, CodingScheme], rows: Tensor, names: tuple[str, ...]
+) -> CodedResNeXt:
     """A copy in evaluation mode with other schemes and other rows of fc, as many as the schemes have classes."""
-    other = CodedResNeXt(**{**model.options, "num_classes": len(rows)}, schemes=schemes)
+    other = CodedResNeXt(**{**model.options, "num_classes": len(rows)}, schemes=schemes).to(rows)
     other.load_state_dict({**model.state_dict(), "fc.weight": rows})
-    return other.to(rows).eval()
+    other.class_names, other.preparation = names, model.preparation
+    return other.eval()
 
 
 def forget_and_learn(

@@ -86,8 +86,9 @@ class Run:
     @cached_property
     def foreign(self) -> ImageSet | None:
         images = out_of_distribution(
-            self.training["data"], image_size=self.checkpoint.description.data["image_size"]
-        )
+            self.training["data"], image_size=self.checkpoint.description.data["image_size"],
+            crop=self.training["image_size"] > 0,
+        )  # fmt: skip
         return None if images is None else self._as_in_training(images)
 
     def _load(self, split: str) -> ImageSet:
