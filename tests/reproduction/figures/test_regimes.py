@@ -31,7 +31,7 @@ def test_what_held_names_every_claim_with_a_verdict_once(preset):
     decided = table["claim"][(table["row"] == CLAIM) & table["runs"].notna()]
     sentence = what_held(preset)
     assert [sentence.count(f"*{claim}*") for claim in decided] == [1] * len(decided)
-    assert len(decided) == sum(int(count) for count in re.findall(r"(\d+) (?:agree|differ|undecided):", sentence))
+    assert len(decided) == sum(int(count) for count in re.findall(r"(\d+) (?:agrees?|differs?|undecided):", sentence))
 
 
 def test_energies_and_removals_are_of_the_same_blocks():
