@@ -31,7 +31,7 @@ def what_held(preset: str) -> str:
     verdicts = table["verdict"].str.removesuffix(" (one run)")
     found = [(word, table["claim"][verdicts == word]) for word in MARKS]
     parts = [
-        f"{len(those)} {word if len(those) == 1 else word.removesuffix('s')}: {'; '.join(f'*{claim}*' for claim in those)}"
+        f"{len(those)} {word if len(those) == 1 else word.removesuffix('s')}: " + "; ".join(f"*{c}*" for c in those)
         for word, those in found
         if len(those)
     ]
