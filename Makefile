@@ -44,10 +44,10 @@ help:
 	@echo 'make lint        ruff; make clean forgets checkpoints and executed notebooks'
 
 $(INSTALLED): requirements.hashes pyproject.toml
-	@test -x $(PYTHON) || for python in python3.11 python3 python3.12 python3.13; do \
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || for python in python3.11 python3 python3.12 python3.13; do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 		then $$python -m venv $(ENV) && break; fi; done
-	@test -x $(PYTHON) || { echo 'no Python 3.11 or newer found: install one, or conda env create -f environment.yml'; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null || { echo 'no Python 3.11 or newer found: install one, or conda env create -f environment.yml'; exit 1; }
 	$(PYTHON) -m pip install --quiet --require-hashes -r requirements.hashes
 	$(PYTHON) -m pip install --quiet --no-deps -e .
 	@touch $@
@@ -56,7 +56,7 @@ reproduce: $(INSTALLED)
 	@$(PYTHON) -m coded_resnext reproduce "$(or $(DATA),$(PRESET))" $(if $(FORCE),--force)
 
 figures: $(INSTALLED)
-	@$(PYTHON) -m coded_resnext figures $(PRESET)
+	@$(PYTHON) -m coded_resnext figures "$(or $(DATA),$(PRESET))"
 
 test: $(INSTALLED)
 	$(SIDE_BY_SIDE) -m 'not slow'
@@ -66,10 +66,10 @@ test-slow: $(INSTALLED)
 	$(PYTHON) -m pytest -m slow
 
 faults: $(INSTALLED)
-	cd tests && OMP_NUM_THREADS=1 $(abspath $(PYTHON)) -m faults.count
+	cd tests && OMP_NUM_THREADS=1 "$(abspath $(PYTHON))" -m faults.count
 
 mutants: $(INSTALLED)
-	cd tests && OMP_NUM_THREADS=1 $(abspath $(PYTHON)) -m faults.mutants
+	cd tests && OMP_NUM_THREADS=1 "$(abspath $(PYTHON))" -m faults.mutants
 
 # In an environment of its own, with what exists for Python 3.11 and 3.12 alone.
 LOWEST := .venv-lowest
@@ -84,7 +84,7 @@ test-lowest: $(LOWEST)/.installed
 
 # Installs nothing: a browser is the system's, and playwright would be the only package that brings its own.
 test-browser: $(INSTALLED)
-	@command -v chromium chromium-browser google-chrome >/dev/null \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 		|| { echo 'the explorer is tested in Chromium: apt-get install chromium'; exit 1; }
 	@$(PYTHON) -c 'import playwright, axe_playwright_python' 2>/dev/null \
 		|| { echo 'this wants two packages: $(PYTHON) -m pip install playwright axe-playwright-python'; exit 1; }
@@ -120,7 +120,7 @@ cifar-gpu:
 	&& PYTHONPATH=src $$python -m coded_resnext together $(RECIPE) coded-s0 plain-s0
 
 rehearse-gpu: $(INSTALLED)
-	GPU_PYTHON=$(abspath $(PYTHON)) bash scripts/gpu/rehearse.sh
+	GPU_PYTHON="$(abspath $(PYTHON))" bash scripts/gpu/rehearse.sh
 
 lab: $(INSTALLED)
 	$(PYTHON) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -2,14 +2,17 @@
 
 import ast
 import importlib
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from coded_resnext import CodingScheme
 from coded_resnext import __main__ as command_line
-from coded_resnext.__main__ import COMMANDS, main
+from coded_resnext.__main__ import COMMANDS, _json_line, main
+from coded_resnext.errors import on_one_line
 
 FROZEN = {
     "reproduce": ["preset", "--force"],
@@ -82,3 +85,18 @@ def test_what_commands_import_is_there():
         missing = [n.name for n in node.names if not hasattr(module, n.name)]
         for name in missing:
             importlib.import_module(f"{module.__name__}.{name}")
+
+
+def test_a_scheme_that_cannot_be_written_is_printed(tmp_path, capsys):
+    """The search may have taken long."""
+    (tmp_path / "file").touch()
+    design = ["design", "--classes", "10", "--branches", "10", "--active", "5"]
+    assert main([*design, "--output", str(tmp_path / "file" / "words.txt")]) == 1
+    assert len(CodingScheme.from_text(capsys.readouterr().out).words) == 10
+    assert main([*design, "--output", str(tmp_path / "new" / "words.txt")]) == 0
+    assert len(CodingScheme.from_text((tmp_path / "new" / "words.txt").read_text()).words) == 10
+
+
+def test_names_that_are_no_unicode_can_be_printed():
+    assert on_one_line("K\udce4se") == "K\\udce4se"
+    assert json.loads(_json_line({"file": "K\udce4se"})) == {"file": "K\udce4se"}

@@ -159,10 +159,14 @@ def _design(options: argparse.Namespace) -> None:
     scheme = design_scheme(*sizes, seed=options.seed, time_limit=options.time_limit)
     for key, value in scheme.certificate().items():
         print(f"{key}: {value}", file=sys.stderr)
-    if options.output:
-        scheme.save(options.output)
-    else:
+    try:
+        if options.output:
+            scheme.save(options.output)
+            return
+    except OSError:  # the search is not lost
         print(scheme.to_text(**scheme.header()), end="")
+        raise
+    print(scheme.to_text(**scheme.header()), end="")
 
 
 def _schemes(options: argparse.Namespace) -> None:
@@ -194,18 +198,23 @@ def _predict(options: argparse.Namespace) -> None:
         if isinstance(answer, CodedResNeXtError):
             bad.append(answer)
             if options.json:
-                print(json.dumps({"file": str(path), "error": str(answer)}, ensure_ascii=False), flush=True)
+                print(_json_line({"file": str(path), "error": str(answer)}), flush=True)
             continue
         if not resized and not classifier.fits(answer.size):
             resized, size = True, classifier.preparation.image_size
             print(f"note: images are cropped to their middle and resized to {size}x{size}, as {path} of "
                   f"{answer.size[0]}x{answer.size[1]}", file=sys.stderr)  # fmt: skip
-        said = json.dumps({"file": str(path)} | answer.as_json(), ensure_ascii=False) if options.json else None
+        said = _json_line({"file": str(path)} | answer.as_json()) if options.json else None
         print(said or f"{on_one_line(str(path))}: {answer.in_words()}", flush=True)
     for error in bad[:-1]:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {on_one_line(str(error))}", file=sys.stderr)
     if bad:
         raise bad[-1]
+
+
+def _json_line(content: Mapping[str, Any]) -> str:
+    """As JSON; what of a file's name is no Unicode is escaped, and a reader gets it back."""
+    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def _stops(model: CodedResNeXt, folder: Path) -> Callable[..., str] | None:
@@ -414,7 +423,7 @@ def _preset(given: str, changes: Mapping[str, Any] | None = None) -> str:
     """
     from .reproduction.records.presets import own_preset, preset_name, preset_names
 
-    folder = Path(given)
+    folder = Path(given).expanduser()
     if folder.is_dir() and (given not in preset_names() or (changes or {}).get("init")):
         given = str(own_preset(folder, changes))
     return preset_name(given)

@@ -58,8 +58,11 @@ class RunsFailed(CodedResNeXtError, RuntimeError):
 
 
 def on_one_line(text: str) -> str:
-    """A text whose control characters are spelled out: a class may have a line break or an escape code in its name."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
+    """A text whose control characters are spelled out: a class may have a line break or an escape code in its name.
+
+    And what of a file's name is no Unicode, which could not be printed.
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: repr(found[0])[1:-1], text)
 
 
 def not_here(what: str, folder: Path) -> str:

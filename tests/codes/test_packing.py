@@ -164,3 +164,10 @@ def test_networks_and_transcriptions():
         assert load_scheme(*sizes).certificate()["optimal"]
     for sizes in numbers.TRANSCRIBED:
         assert load_scheme(*sizes).provenance["source"].startswith("table 3")
+
+
+def test_an_odd_distance_counts_as_the_next_even_one():
+    assert lexicographic_scheme(10, 10, 5, distance=3).min_distance >= 4
+    for distance in (0, -2):
+        with pytest.raises(ValueError, match=f"distance must be at least 1, got {distance}"):
+            lexicographic_scheme(10, 10, 5, distance=distance)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from coded_resnext.data.sets import (
     ImageSet,
+    check_classes,
     has_partner,
     images_drawn_to_test,
     load_images,
@@ -147,6 +148,15 @@ def test_a_rare_class_is_on_both_sides_of_a_holdout(count):
     assert all((side.labels.bincount(minlength=2) > 0).all() for side in (kept, held))
     assert sorted(torch.cat([kept.pixels, held.pixels]).flatten().tolist()) == list(range(1000))
     assert all(torch.equal(side.labels, labels[side.pixels.flatten()]) for side in (kept, held))
+
+
+def test_classes_that_are_no_longer_those_of_the_training_are_refused():
+    images = load_images("digits", "test")
+    check_classes(images, images.classes, "run a")
+    with pytest.raises(ValueError, match=r"digits has 10 classes now, run a was .* on 10; .* is 0, and was zero"):
+        check_classes(images, ("zero", *images.classes[1:]), "run a")
+    with pytest.raises(ValueError, match=r"on 9; the first that differs is 9, and was none"):
+        check_classes(images, images.classes[:9], "run a")
 
 
 def test_a_subset_may_be_empty():

@@ -72,6 +72,13 @@ def test_folders_that_cannot_be_trained_on_say_why(tmp_path):
 
 
 @pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("name", ["2024-05-01", "2024", "no"])
+def test_folders_whose_names_yaml_reads_otherwise(name, tmp_path):
+    path = own_preset(make_folder(tmp_path, name, per_class=6) / name)
+    assert load_preset(str(path)).runs["coded-s0"].data == name
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_preset_is_made_once_and_edited(tmp_path, capsys, monkeypatch):
     folder = make_folder(tmp_path, "my shapes", per_class=6) / "my shapes"
     path = own_preset(folder, {"mu": 2.0})

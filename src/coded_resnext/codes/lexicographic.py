@@ -27,7 +27,8 @@ def lexicographic_scheme(
         num_classes: K.
         num_branches: N, at most 32 or so: all C(N, N_act) words are gone through.
         num_active: N_act.
-        distance: H_min. None takes the largest at which the list has K words.
+        distance: H_min, at least 1; an odd one counts as the next even one, for words of one weight have even
+            distances. None takes the largest at which the list has K words.
     Raises:
         TypeError, ValueError: sizes that cannot be, as `check_sizes`; too many words to list; fewer than K words in the
             list at this distance.
@@ -38,6 +39,10 @@ def lexicographic_scheme(
             f"there are {math.comb(num_branches, num_active)} words of length {num_branches} and weight {num_active}, "
             f"and lists are made of up to {packing.LARGEST_LIST}: use design_scheme"
         )
+    if distance is not None:
+        if distance < 1:
+            raise Refused(f"distance must be at least 1, got {distance}")
+        distance += distance % 2
     started = thread_time()
     bound = distance_bound(num_classes, num_branches, num_active).value
     tried = range(bound, 0, -2) if distance is None else (distance,)

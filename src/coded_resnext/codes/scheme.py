@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import Missing, Refused
+from ..files import write_atomically
 
 SCHEMES = Path(__file__).with_name("schemes")
 
@@ -152,8 +153,8 @@ class CodingScheme:
         return dict(sizes) | {key: value for key, value in self.provenance.items() if key != VOLATILE}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the scheme as text, its header on top."""
-        Path(path).write_text(self.to_text(**self.header()), encoding="utf-8")
+        """Write the scheme as text, its header on top, whole or not at all."""
+        write_atomically(Path(path), self.to_text(**self.header()).encode())
 
     @classmethod
     def from_text(cls, text: str, source: str = "text") -> CodingScheme:

@@ -11,6 +11,7 @@ as uint8. Images of several sizes stay on disk and are resized when read.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -270,6 +271,21 @@ def _one_of_each(labels: np.ndarray, lacking: np.ndarray, other: np.ndarray) -> 
         theirs = np.flatnonzero(labels[other] == k)[0]
         ours = np.flatnonzero(labels[lacking] == np.bincount(labels[lacking]).argmax())[0]
         lacking[ours], other[theirs] = other[theirs], lacking[ours]
+
+
+def check_classes(images: ImageSet, trained: Sequence[str], what: str) -> None:
+    """Refuse images whose labels mean other classes than a network was trained on: its folder was changed since.
+
+    Raises:
+        ValueError: naming the first class that differs; `what` is the run or the network.
+    """
+    now, then = list(images.classes), list(trained)
+    if now != then:
+        first, was = next(pair for pair in itertools.zip_longest(now, then, fillvalue="none") if pair[0] != pair[1])
+        raise Refused(
+            f"{images.name} has {len(now)} classes now, {what} was trained on {len(then)}; the first that differs is "
+            f"{first}, and was {was}: train it again, or put the classes back"
+        )
 
 
 def other_classes(train: Sequence[str], test: Sequence[str]) -> str:

@@ -363,7 +363,7 @@
     const all = [...curve.map(([cost, right]) => [cost / 10, right / 10]), ...points.map((p) => [p.multiply_adds / 100, p.accuracy / 100])];
     const low = Math.floor(Math.min(...all.map(([cost]) => cost)) / 10) * 10, bottom = Math.floor(Math.min(...all.map(([, right]) => right)));
     const high = Math.ceil(Math.max(...all.map(([, right]) => right)));
-    const x = (cost) => 40 + 290 * (cost - low) / (102 - low), y = (right) => 180 - 165 * (right - bottom) / (high - bottom);
+    const x = (cost) => 40 + 290 * (cost - low) / (102 - low), y = (right) => 180 - 165 * (right - bottom) / (high - bottom || 1);
     const ticks = [];
     const step = Math.max(1, Math.ceil((high - bottom) / 5));
     for (let right = bottom; right <= high; right += step) ticks.push(svg("line", { class: "axis", x1: 40, x2: 335, y1: y(right), y2: y(right) }), text(34, y(right) + 3.5, right, { "text-anchor": "end" }));
@@ -448,7 +448,7 @@
       return [text(0, top + 11, row.label.slice(0, 18)), svg("rect", { class: width < 0 ? "bar" : "gain", x: Math.min(230, 230 + width), y: top + 2, width: Math.abs(width), height: 11 }), text(336, top + 11, points(row), { "text-anchor": "end" })];
     }));
     keepFocus($("removal-text"), el("p", { class: "said-now", role: "status" }, el("strong", {}, `Without branch ${n + 1} of ${name}: ${percent(sum(without), removal.images)} right`),
-      `, ${percent(sum(removal.whole), removal.images)} with all. The branch works for ${rows.filter((row) => row.has).map((row) => row.label).join(", ") || "none of these classes"}.`),
+      `, ${percent(sum(removal.whole), removal.images)} with all. The branch works for ${classes.filter((label, k) => word(b, k)[n] === "1").join(", ") || "no class"}.`),
     table(`Classes without branch ${n + 1} of ${name}${cut ? `, the ${MANY} that lose most of ${MANY + cut}` : ""}; ${removal.images} images`, ["class", "the branch", "images", "right with it", "without it", "change, points", "drawn"],
       rows.map((row) => [row.label, row.has ? "in its codeword" : "not in it", String(row.each), String(row.before), String(row.after), points(row), change(row)])),
     el("p", {}, el("button", { type: "button", id: "save-removal", onclick: () => save("without-a-branch", [[`without branch ${n + 1} of ${name}`, drawn]]) }, "Save as SVG")));

@@ -29,7 +29,7 @@ class Page:
 
     def save(self, path: Path) -> Path:
         """Write the page, whole or not at all."""
-        write_atomically(path, self.html.encode())
+        write_atomically(path, self.html.encode(errors="backslashreplace"))  # names of files may be no Unicode
         return path
 
     def _repr_html_(self) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data.batches import seeds
 from ..data.prepare import MODES, centre_crop, read_image, to_uint8
-from ..data.sets import ImageSet, load_images, out_of_distribution
+from ..data.sets import ImageSet, check_classes, load_images, out_of_distribution
 from ..errors import Missing, Refused
 
 FOREIGN = -1  # the label of an image of no class of the network
@@ -96,6 +96,7 @@ def read_set(data: Mapping[str, Any], seed: int, limit: int = MEASURED) -> Pictu
         seed: of its run, which draws what of the digits is tested: others' test images it may have learnt from.
     """
     test = load_images(data["name"], "test", image_size=data["image_size"] if data["crop"] else 0, seed=seed)
+    check_classes(test, data["classes"], "this network")
     by_class = {str(k): (test.labels == k).nonzero()[:, 0].tolist() for k in range(len(test.classes))}
     drawn = sorted(i for rows in _draw(by_class, limit).values() for i in rows)
     pixels = torch.cat([test.take(i, i + 1) for i in drawn])

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from ..codes.scheme import CodingScheme
-from ..data.sets import ImageSet, load_images, other_classes, spread
+from ..data.sets import ImageSet, check_classes, load_images, other_classes, spread
 from ..errors import CheckpointError, InUse, Refused, TrainingDiverged
 from ..evaluation.prediction import predict
 from ..files import forget_temporary
@@ -103,6 +103,7 @@ def _train(
     torch.manual_seed(parameters.seed)
     network = network_options(parameters, train)
     if checkpoint:
+        check_classes(train, checkpoint.description.data["classes"], f"the run in {folder}")
         model = build_network(network, checkpoint.description.schemes)
         load_weights(model, checkpoint.weights(), str(folder))
         own = own_scheme(parameters, len(train.classes)) if parameters.coded else None

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from ..codes.scheme import CodingScheme
-from ..data.sets import ImageSet, load_images, out_of_distribution
+from ..data.sets import ImageSet, check_classes, load_images, out_of_distribution
 from ..errors import Refused
 from ..network.cost import images_at_once
 from ..network.forms import use_faster_form
@@ -92,11 +92,11 @@ class Run:
         return None if images is None else self._as_in_training(images)
 
     def _load(self, split: str) -> ImageSet:
-        return self._as_in_training(
-            load_images(
-                self.training["data"], split, image_size=self.training["image_size"], seed=self.training["seed"]
-            )
+        images = load_images(
+            self.training["data"], split, image_size=self.training["image_size"], seed=self.training["seed"]
         )
+        check_classes(images, self.checkpoint.description.data["classes"], f"run {self.training['name']}")
+        return self._as_in_training(images)
 
     def _as_in_training(self, images: ImageSet) -> ImageSet:
         data = self.checkpoint.description.data

@@ -237,7 +237,7 @@ def own_preset(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
         f"about: {json.dumps(about, ensure_ascii=False)}",
         f"folder: {json.dumps(str(folder), ensure_ascii=False)}",
         "training:",
-        f"  data: {name}",
+        f"  data: {json.dumps(name)}",  # in quotes, for 2024-05-01 and no are names too
         *(f"  {key}: {json.dumps(value)}{WHY.get(key, '')}" for key, value in recipe.items()),
         "runs:",
         "  coded-s0: {}",
