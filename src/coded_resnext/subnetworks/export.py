@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Missing, Refused
+from ..errors import Refused
 from ..evaluation.binary import training_threshold
 from ..evaluation.prediction import predict
 from ..training.checkpoint import Checkpoint, named_checkpoint
@@ -99,7 +99,7 @@ def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | No
     run = Run(checkpoint)
     try:
         images = run.train
-    except (Missing, Refused):
+    except (FileNotFoundError, Refused):
         return None
 
     def logits_of(rows: np.ndarray) -> Tensor:
