@@ -189,3 +189,9 @@ def test_command_line_errors_are_one_line(capsys):
     assert "Give this run a name of its own" in capsys.readouterr().err
     assert main(["run", "03_train", "-p", "epochs"]) == 1
     assert "KEY=VALUE, got 'epochs'" in capsys.readouterr().err
+
+
+def test_nothing_is_published_before_a_reproduction(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    assert main(["publish", "digits"]) == 1
+    assert "not reproduced yet: 01_code_design, " in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import nbformat
 
 from ... import paths
+from ...errors import Missing
 from ...files import write_atomically
 from ..figures.documents import write_documents
 from .reproduce import Unit, units
@@ -19,10 +20,14 @@ def publish(preset: str) -> list[str]:
 
     Returns:
         The notebooks that were rewritten.
+    Raises:
+        FileNotFoundError: a notebook that no reproduction has executed; none is rewritten then.
     """
     done: dict[str, Unit] = {}
     for unit in units(preset):
         done.setdefault(unit.notebook, unit)
+    if missing := [name for name, unit in done.items() if not unit.executed.is_file()]:
+        raise Missing(f"not reproduced yet: {', '.join(missing)}; make reproduce PRESET={preset} executes them")
     for name, unit in done.items():
         executed = nbformat.read(unit.executed, as_version=4)
         ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
