@@ -152,7 +152,7 @@ def test_average_precision_is_1_for_perfect_logits_and_the_share_of_positives_fo
 
 def test_a_run_normalises_every_image_as_in_training(tmp_path):
     """A deployed classifier cannot know whose image it is shown; nor has a test set constants of its own."""
-    data = {"mean": [0.4], "std": [0.2], "image_size": 8}
+    data = {"mean": [0.4], "std": [0.2], "image_size": 8, "classes": list("0123456789")}
     training = to_plain(TrainingParameters())
     checkpoint = Checkpoint(tmp_path, Description(training, {}, {}, data), "hash")
     run = Run(checkpoint)

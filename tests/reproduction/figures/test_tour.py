@@ -23,7 +23,7 @@ def test_every_coded_block_has_a_panel():
     figure = way_of_an_image(Image.new("L", (8, 8)), energies, schemes, NAMES, 4)
     image, *panels = figure.axes
     assert image.get_title() == "class 4"
-    assert [axes.get_title() for axes in panels] == ["layer2.0: 4", "layer3.0: 4"]
+    assert [axes.get_title() for axes in panels] == ["c3.1: 4", "c4.1: 4"]
     assert [len(axes.patches) for axes in panels] == [10, 10]
 
 

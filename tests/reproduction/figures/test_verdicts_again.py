@@ -169,6 +169,7 @@ def recompute(folder):
     mean(f"{CUT} the mean of all others'", own, others, 0.0)
     mean(f"{CUT} the same cut without a coding loss", own, classes("no loss", None, 100, "own codeword"), 0.0)
     mean(f"{CUT} the same cut of a plain network", own, classes("plain", None, 100, "own codeword"))
+    mean(f"{CUT} the same cut with dropping alone", own, classes("dropping alone", None, 100, "own codeword"), 0.0)
     mean(f"{CUT} that of a small plain network, whole", own, classes("small plain", None, 100, "whole network"), 0.0)
     for scheme, name in (("random", "random codewords"), ("permuted", "the same codewords dealt otherwise")):
         less(f"accuracy less that with {name}", coded, accuracy(scheme), 0.0)
