@@ -226,10 +226,10 @@ def time_cpu(rounds: int = 15, steps: int = 3) -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
         kinds["eager"].steps(steps)
     shares = dict.fromkeys((*ON_A_CPU.values(), OTHER), 0.0)
-    operations = profiled.key_averages()
-    for operation in operations:
-        part = ON_A_CPU.get(operation.key, OTHER)
-        shares[part] += 100 * operation.self_cpu_time_total / sum(row.self_cpu_time_total for row in operations)
+    spent = {row.key: row.self_cpu_time_total for row in profiled.key_averages()}
+    whole = sum(spent.values())
+    for operation, its in spent.items():
+        shares[ON_A_CPU.get(operation, OTHER)] += 100 * its / whole
     images = steps * kinds["eager"].parameters.batch_size
     write_record(
         BENCHMARK, "cpu", "small", parameters={"run": "cifar10-small/coded-s0", "rounds": rounds, "steps": steps},

@@ -65,8 +65,10 @@ def export(
         f"{cost['total']:,} multiply-adds an image, {cost['total_percent']:.1f} %",
     ]
     if len(names) == 1:
-        known = manifest.threshold
-        lines.append("no threshold: the training images are not here" if known is None else f"threshold {known:.3f}")
+        if manifest.threshold is None:
+            lines.append("no threshold: the training images are gone, or others")
+        else:
+            lines.append(f"threshold {manifest.threshold:.3f}")
     return "\n".join([*lines, f"written: {', '.join(written)}"])
 
 
@@ -90,7 +92,7 @@ def cut_out(
 def find_threshold(checkpoint: Checkpoint, subnetwork: Subnetwork) -> float | None:
     """The threshold of a single class, from the training images; None for several classes, and where there are none.
 
-    A folder that was moved since the training is none.
+    A folder that was moved since the training, or has other classes now, is none.
     """
     if len(subnetwork.classes) > 1:
         return None

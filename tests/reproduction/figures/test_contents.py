@@ -94,8 +94,10 @@ def test_without_records_a_caption_says_what_it_would_show():
     assert caption("figure-2a-branch-removal", "digits", drawn=True).startswith("Figure 2a: Removing branches.")
 
 
-def test_the_pages_in_git_are_those_of_the_figures_in_git(monkeypatch):
+def test_the_pages_in_git_are_those_of_the_figures_in_git(monkeypatch, committed_results):
+    """By the records in git alone: another test may have trained a run of the digits."""
     monkeypatch.setattr(paths, "FIGURES", COMMITTED)
+    monkeypatch.setattr(paths, "RESULTS", committed_results)
     assert DRAWN
     assert set(DRAWN) <= set(shipped_presets())
     again = "python -m coded_resnext figures PRESET writes it anew"
