@@ -119,17 +119,18 @@ def _train(options: argparse.Namespace) -> None:
     from .reproduction.measure.train import train
     from .reproduction.records.presets import load_preset, variant
 
-    preset, run = options.preset or "digits", options.run or "coded-s0"
+    preset, run = options.preset or "digits", options.run
     if options.data is not None:  # the preset is made of it, and what may follow is the run
         if options.run:
             raise Refused(f"--data makes the preset: leave out {options.preset!r}, and give the run's name alone")
-        preset, run = str(options.data), options.preset or run
+        preset, run = str(options.data), options.preset
         if not options.data.is_dir():
             raise Missing(f"there is no folder {options.data}")
     values = _values(options.parameter)
     preset = _preset(preset, values if options.data is not None else {})
-    listed = load_preset(preset).runs
-    like = options.like or (run if run in listed else next(iter(listed)))
+    content = load_preset(preset)
+    run = run or content.default
+    like = options.like or (run if run in content.runs else content.default)
     record = train(variant(preset, like, run, values), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
@@ -347,7 +348,7 @@ COMMANDS = {
     # no --preset or --run: torchrun would take some of them for its own
     "train": Command("train one run without a notebook; works under torchrun", _train, (
         _argument("preset", nargs="?", help="as for reproduce; digits by default"),
-        _argument("run", nargs="?", help="a run that the preset lists, or a new name; coded-s0 by default"),
+        _argument("run", nargs="?", help="a run that the preset lists, or a new name; else the preset's default"),
         _argument("--data", type=Path, metavar="FOLDER", help="a folder of images: a preset is made for it"),
         _argument("--like", help="for a new name: the listed run whose parameters it starts from"),
         PARAMETER,

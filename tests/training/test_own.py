@@ -113,6 +113,7 @@ def test_a_preset_is_made_once_and_edited(tmp_path, capsys, monkeypatch):
         ("training: []\nruns: {}", "'training' must be a dict"),
         ("training: {}\nruns: {}", "lists no run"),
         ("training: {}\nruns: {a-s0: {}}\nfolder: gone", "names the folder gone, which is not there"),
+        ("training: {}\nruns: {a-s0: {}}\ndefault: a-s1", "unknown run 'a-s1' for preset mine, default"),
         ("training: {}\nrun: {}", "unknown key 'run' for preset mine; did you mean 'runs'"),
     ],
 )

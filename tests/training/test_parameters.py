@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from coded_resnext import paths
+from coded_resnext.__main__ import main
+from coded_resnext.reproduction.measure import train
 from coded_resnext.reproduction.records.presets import (
     EvaluationParameters,
     check_against_preset,
@@ -121,6 +123,21 @@ def test_a_preset_with_an_unknown_key(tmp_path, monkeypatch):
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content | {"time": 12}))
     with pytest.raises(ValueError, match="preset p: 'time' must be a str, got 12"):
         load_preset("p")
+
+
+def test_what_is_trained_where_no_run_is_named(tmp_path, monkeypatch):
+    """The preset's first run, or the one that its file calls its default; a new name starts from it."""
+    trained = []
+    monkeypatch.setattr(train, "train", lambda parameters, force: trained.append(parameters) or {"metrics": {}})
+    monkeypatch.setattr(paths, "PRESETS", tmp_path)
+    runs = "training: {}\nruns: {coded-s0: {}, ramp-s1: {drop_ramp: 0.5, seed: 1}}\n"
+    (tmp_path / "plain.yaml").write_text(runs)
+    (tmp_path / "chosen.yaml").write_text(f"{runs}default: ramp-s1\n")
+    for arguments in (["plain"], ["chosen"], ["chosen", "mine"], ["chosen", "mine", "--like", "coded-s0"]):
+        assert main(["train", *arguments]) == 0
+    assert [(run.name, run.drop_ramp) for run in trained] == [
+        ("coded-s0", 0.0), ("ramp-s1", 0.5), ("mine", 0.5), ("mine", 0.0)
+    ]  # fmt: skip
 
 
 def test_a_listed_run_has_the_listed_parameters():

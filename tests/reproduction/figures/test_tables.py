@@ -191,11 +191,16 @@ def test_held_out_images_choose_the_dropping_among_paths_that_stand_alone():
     ):  # fmt: skip
         write("accuracy", name, {"accuracy": 2.0}, changes,
               held={**held, "accuracy": accuracy, "average_precision": precision})  # fmt: skip
-    write("accuracy", "plain-s0", {"accuracy": 94.0}, held={"accuracy": 99.0, "images": 200})
+    write("accuracy", "plain-s0", {"accuracy": 94.0}, {"coded": False}, held={"accuracy": 91.5, "images": 200})
+    write("accuracy", "plain-s1", {"accuracy": 95.0}, {"coded": False, "seed": 1})  # an older record
+    write("accuracy", "narrow", {"accuracy": 9.0}, {"coded": False, "width": 8}, held={"accuracy": 9.0, "images": 200})
     write("accuracy", "coded-s2", {"accuracy": 50.0}, {"seed": 2})  # an older record
     table = dropping_table(read_stage("digits", "accuracy")).set_index("kind")
     assert table["held_accuracy"].to_dict() == {
-        "coded": 90.5, "coded, drop_branch=0.0": 95.0, "coded, drop_ramp=0.67": 90.9
+        "coded": 90.5, "coded, drop_branch=0.0": 95.0, "coded, drop_ramp=0.67": 90.9, "plain": 91.5
+    }
+    assert table["less_plain"].dropna().round(6).to_dict() == {
+        "coded": -1.0, "coded, drop_branch=0.0": 3.5, "coded, drop_ramp=0.67": -0.6
     }
     assert table.index[table["chosen"] == "yes"].tolist() == ["coded, drop_ramp=0.67"]
     assert table.loc["coded", ["runs", "accuracy", "images"]].tolist() == [2, 2.0, 200]

@@ -234,28 +234,37 @@ def dropping_table(records: Sequence[Record]) -> pd.DataFrame:
     """Which way of dropping branches the images held out choose, from records of stage "accuracy".
 
     The choice is the kind of best accuracy among those whose paths stand alone, an average precision of LEAST_PRECISION
-    or more; both of images that were neither trained on nor tested.
+    or more; both of images that were neither trained on nor tested. Whether it loses anything, the plain network's
+    accuracy on the same images says.
 
     Returns:
-        A row a coded kind that differs from the preset's first in dropping alone: data_set, kind, runs, held_accuracy
-        (mean, percent), std (over runs), held_average_precision (0 … 1), chosen, accuracy (of the test images, percent,
-        that no choice has seen), images (held out). Older records lack it and are left out.
+        A row a coded kind that differs from the preset's first in dropping alone, and one of the plain network:
+        data_set, kind, runs, held_accuracy (mean, percent), std (over runs), less_plain (that accuracy less the plain
+        network's), held_average_precision (0 … 1; a plain network has no paths), chosen, accuracy (of the test images,
+        percent, that no choice has seen), images (held out). Older records lack it and are left out.
     """
     of_dropping = [
         record
         for record, (parameters, changes) in zip(records, _changes(records), strict=True)
-        if parameters["coded"] and changes.keys() <= DROPPING and "average_precision" in record.get("held", {})
+        if (
+            changes.keys() <= DROPPING and "average_precision" in record.get("held", {})
+            if parameters["coded"]
+            else not changes and "held" in record
+        )
     ]
     rows = []
     for head, group in _grouped(of_dropping, None):
         held = pd.DataFrame([record["held"] for record in group])
         mean, std = _mean_and_spread(held["accuracy"].to_numpy())
         rows.append({
-            **head, "held_accuracy": mean, "std": std, "held_average_precision": held["average_precision"].mean(),
+            **head, "held_accuracy": mean, "std": std,
+            "held_average_precision": held.get("average_precision", pd.Series(dtype=float)).mean(),
             "accuracy": float(np.mean([metric(record, "accuracy") for record in group])), "images": held["images"][0],
         })  # fmt: skip
-    values = ["held_accuracy", "std", "held_average_precision", "chosen", "accuracy", "images"]
+    values = ["held_accuracy", "std", "less_plain", "held_average_precision", "chosen", "accuracy", "images"]
     table = _frame(rows, None, [], values)
+    plain = table.loc[table["kind"] == "plain", "held_accuracy"].mean()  # NaN without one
+    table["less_plain"] = (table["held_accuracy"] - plain).where(table["kind"] != "plain")
     stand_alone = table["held_accuracy"].where(table["held_average_precision"] >= LEAST_PRECISION)
     return table.assign(chosen=(stand_alone == stand_alone.max()).map({True: "yes", False: "no"}))
 

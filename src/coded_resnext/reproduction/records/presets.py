@@ -25,7 +25,7 @@ REFERENCES = ("cifar10-few", "cifar10-small")  # whose figures stand beside thos
 OWN_SCALE = "toy, data of one's own"
 KEYS = {
     "title": str, "about": str, "scale": str, "folder": str,
-    "training": dict, "runs": dict, "notebooks": list, "settings": dict,
+    "training": dict, "runs": dict, "default": str, "notebooks": list, "settings": dict,
     "command": str, "time": str, "expect": str, "weights": dict,  # see FOR_READERS
 }  # fmt: skip
 FOR_READERS = ("command", "time", "expect", "weights")  # made from records; nothing that is run depends on them
@@ -77,7 +77,9 @@ class Preset:
         title: what captions and legends call it; its name where the file gives none.
         about: one sentence.
         scale: "full" for the paper's network and data set, or "toy", and after it how much smaller.
-        runs: training parameters of every run, by run name.
+        runs: training parameters of every run, by run name. Figures compare the others with the first coded one.
+        default: the run whose recipe is to be used: what is trained where no run is named. The first, unless images
+            held out chose another.
         notebooks: what `reproduce` runs, in order.
         settings: other parameters of single notebooks, by notebook name.
     """
@@ -87,6 +89,7 @@ class Preset:
     about: str
     scale: str
     runs: dict[str, TrainingParameters]
+    default: str
     notebooks: tuple[str, ...]
     settings: dict[str, dict[str, Any]]
 
@@ -191,6 +194,8 @@ def _read(path: Path) -> dict[str, Any]:
             raise BadFile(unknown("notebook", str(name), known, where))
     if not content["runs"]:
         raise BadFile(f"{where} lists no run: {path}")
+    if content.get("default", "") not in ("", *content["runs"]):
+        raise BadFile(unknown("run", content["default"], content["runs"], f"{where}, default"))
     return content
 
 
@@ -274,7 +279,8 @@ def load_preset(name: str) -> Preset:
         raise Refused(f"scale of preset {name} must begin with {' or '.join(SCALES)}, got {scale!r}")
     notebooks = tuple(content.get("notebooks", OWN_NOTEBOOKS))
     title, about = (content.get(key, name) for key in ("title", "about"))
-    return Preset(name, title, about, scale, runs, notebooks, content.get("settings", {}))
+    default = content.get("default") or next(iter(runs))
+    return Preset(name, title, about, scale, runs, default, notebooks, content.get("settings", {}))
 
 
 def variant(preset: str, like: str, name: str, changes: Mapping[str, Any]) -> TrainingParameters:
