@@ -204,3 +204,5 @@ def test_held_out_images_choose_the_dropping_among_paths_that_stand_alone():
     }
     assert table.index[table["chosen"] == "yes"].tolist() == ["coded, drop_ramp=0.67"]
     assert table.loc["coded", ["runs", "accuracy", "images"]].tolist() == [2, 2.0, 200]
+    without = dropping_table([record for record in read_stage("digits", "accuracy") if record["parameters"]["coded"]])
+    assert "less_plain" not in without.columns

@@ -240,8 +240,9 @@ def dropping_table(records: Sequence[Record]) -> pd.DataFrame:
     Returns:
         A row a coded kind that differs from the preset's first in dropping alone, and one of the plain network:
         data_set, kind, runs, held_accuracy (mean, percent), std (over runs), less_plain (that accuracy less the plain
-        network's), held_average_precision (0 … 1; a plain network has no paths), chosen, accuracy (of the test images,
-        percent, that no choice has seen), images (held out). Older records lack it and are left out.
+        network's, where that was measured), held_average_precision (0 … 1; a plain network has no paths), chosen,
+        accuracy (of the test images, percent, that no choice has seen), images (held out). Older records lack what was
+        held out and are left out.
     """
     of_dropping = [
         record
@@ -266,7 +267,8 @@ def dropping_table(records: Sequence[Record]) -> pd.DataFrame:
     plain = table.loc[table["kind"] == "plain", "held_accuracy"].mean()  # NaN without one
     table["less_plain"] = (table["held_accuracy"] - plain).where(table["kind"] != "plain")
     stand_alone = table["held_accuracy"].where(table["held_average_precision"] >= LEAST_PRECISION)
-    return table.assign(chosen=(stand_alone == stand_alone.max()).map({True: "yes", False: "no"}))
+    table["chosen"] = (stand_alone == stand_alone.max()).map({True: "yes", False: "no"})
+    return table.drop(columns="less_plain") if np.isnan(plain) else table
 
 
 def _rate(values: Sequence[float], group: Sequence[Record]) -> dict[str, float]:
