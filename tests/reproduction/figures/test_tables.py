@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from made_up import decoding, point, removal, write, write_binary
 
+from coded_resnext import paths
 from coded_resnext.reproduction.figures.tables import (
     ablation_table,
     accuracy_table,
@@ -19,7 +20,9 @@ from coded_resnext.reproduction.figures.tables import (
 )
 from coded_resnext.reproduction.records.intervals import error95, wilson
 from coded_resnext.reproduction.records.kinds import run_kinds
+from coded_resnext.reproduction.records.presets import load_preset
 from coded_resnext.reproduction.records.records import read_stage
+from coded_resnext.training.parameters import to_plain
 
 pytestmark = pytest.mark.usefixtures("no_records")
 
@@ -206,3 +209,13 @@ def test_held_out_images_choose_the_dropping_among_paths_that_stand_alone():
     assert table.loc["coded", ["runs", "accuracy", "images"]].tolist() == [2, 2.0, 200]
     without = dropping_table([record for record in read_stage("digits", "accuracy") if record["parameters"]["coded"]])
     assert "less_plain" not in without.columns
+
+
+def test_the_small_presets_default_is_what_held_out_images_choose(monkeypatch, committed_results):
+    """And not what a record of the test images would."""
+    monkeypatch.setattr(paths, "COMMITTED_RESULTS", committed_results)
+    table = dropping_table(read_stage("cifar10-small", "accuracy")).set_index("kind")
+    preset = load_preset("cifar10-small")
+    (kind,) = run_kinds([{"parameters": to_plain(preset.runs[preset.default])}])
+    assert table.index[table["chosen"] == "yes"].tolist() == [kind]
+    assert table.loc[["coded", kind, "plain"], "runs"].tolist() == [3, 3, 3]
