@@ -128,9 +128,9 @@ def _train(options: argparse.Namespace) -> None:
             raise Missing(f"there is no folder {options.data}")
     values = _values(options.parameter)
     preset = _preset(preset, values if options.data is not None else {})
-    content = load_preset(preset)
-    run = run or content.default
-    like = options.like or (run if run in content.runs else content.default)
+    listed = load_preset(preset)
+    run = run or listed.default
+    like = options.like or (run if run in listed.runs else listed.default)
     record = train(variant(preset, like, run, values), force=options.force)
     print(", ".join(f"{key} {value:.2f}" for key, value in record["metrics"].items()))
 
